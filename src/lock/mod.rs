@@ -3,12 +3,54 @@
 //! The door of the room: its words and the one trait that strategies implement. Each strategy is a
 //! sibling file; where leases are kept (`memory.rs`, `redis.rs`) is a second, independent choice.
 
+pub mod fair;
+pub mod lease_store;
+pub mod line;
+pub mod memory;
+pub mod none;
+pub mod redis;
+pub mod spin;
+pub mod waiters;
+mod withdraw;
+
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
+
+use self::lease_store::LeaseStore;
+use self::waiters::Waiters;
+
+/// Opens a lock: `strategy` over leases in the Redis at `redis`, or in this process without one.
+///
+/// Dropping the lock ends its background tasks and connections. Leases still held then lapse.
+/// `none` needs no store, so it does not connect.
+///
+/// # Errors
+/// [`LockError::Store`] if Redis cannot be used; one line with the URL (without its password) and
+/// the remedy. Nothing is left behind.
+pub async fn open(
+    strategy: Strategy,
+    terms: Terms,
+    redis: Option<&str>,
+) -> Result<Arc<dyn Lock>, LockError> {
+    if strategy == Strategy::None {
+        return Ok(Arc::new(none::NoLock));
+    }
+    let waiters = Arc::new(Waiters::default());
+    let store: Arc<dyn LeaseStore> = match redis {
+        Some(url) => Arc::new(redis::RedisStore::open(url, terms.lease, waiters.clone()).await?),
+        None => Arc::new(memory::MemoryStore::new(terms.lease, waiters.clone())),
+    };
+    Ok(match strategy {
+        Strategy::None => Arc::new(none::NoLock),
+        Strategy::Spin => Arc::new(spin::SpinLock::new(store, terms)),
+        Strategy::Fair => Arc::new(fair::FairLock::new(store, waiters, terms)),
+    })
+}
 
 /// Mutual exclusion over one key, granted as a lease that lapses on its own.
 ///

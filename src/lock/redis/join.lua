@@ -1,0 +1,24 @@
+-- Joins the line, or finds the place there is.  ARGV[5] waiter id   ARGV[6] ticket from before, or 0
+-- Returns {'granted', ticket, token} or {'queued', ticket, '0'}.
+local id = ARGV[5]
+if owner == id and till > now then
+  till = now + lease
+  redis.call('HSET', state, 'till', text(till))
+  return { 'granted', owner_ticket, owner_token }
+end
+local ticket = tonumber(redis.call('ZSCORE', queue, id) or 0)
+if ticket == 0 then
+  ticket = tonumber(ARGV[6])
+  if ticket == 0 then ticket = math.max(last_ticket + 1, now) end
+  last_ticket = math.max(last_ticket, ticket)
+  redis.call('ZADD', queue, text(ticket), id)
+  redis.call('HSET', state, 'ticket', text(last_ticket))
+  redis.call('PEXPIRE', queue, keep)
+end
+-- Only a first heartbeat: an old one must stay visible to tick, which then restores lost places.
+if redis.call('ZADD', beats, 'NX', text(now), process_of(id)) == 1 then
+  redis.call('PEXPIRE', beats, keep)
+end
+advance(id)
+if owner == id then return { 'granted', owner_ticket, owner_token } end
+return { 'queued', text(ticket), '0' }
