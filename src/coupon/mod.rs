@@ -3,6 +3,16 @@
 //! The store itself is in `store.rs` and its siblings; the one flow that moves a unit under a lock
 //! is in `issue.rs`. HTTP is not known here.
 
+pub mod issue;
+pub mod store;
+pub mod users;
+
+mod db;
+mod fault;
+mod open;
+mod statements;
+mod tables;
+
 use crate::lock::{Key, LockError, Release};
 use std::time::Duration;
 
@@ -136,6 +146,9 @@ pub enum StoreError {
     /// No such coupon. Nothing written.
     #[error("coupon {} does not exist", .0.0)]
     UnknownCoupon(CouponId),
+    /// No such user. Nothing written.
+    #[error("user {} does not exist", .0.0)]
+    UnknownUser(UserId),
     /// No unit left. Nothing written.
     #[error("coupon {} is sold out", .0.0)]
     SoldOut(CouponId),

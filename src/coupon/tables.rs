@@ -1,0 +1,62 @@
+//! The tables: created where there are none, refused where they are not ours.
+//!
+//! Their text is in `schema/`, one file a database.
+
+use super::StoreError;
+use super::db::{Kind, Tx};
+use super::statements;
+use super::store::Store;
+
+/// Version of `schema/*.sql`; a change of any of them is a new number here and there.
+const SCHEMA_VERSION: i64 = 1;
+
+impl Store {
+    /// Creates the tables where there are none. Several processes may do so at once.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] when the tables are another program's or another version's:
+    /// nothing was touched then. On MySQL a creation may be left half done by any other error;
+    /// the next call completes it.
+    pub async fn prepare(&self) -> Result<(), StoreError> {
+        let kind = self.db.kind();
+        self.in_transaction(async |tx| {
+            if let Some(enter) = statements::enter_schema(kind) {
+                let entered: Option<(Option<i64>,)> = tx.first(enter, &[]).await?;
+                if entered != Some((Some(1),)) {
+                    return Err(StoreError::Unusable(
+                        "another process has been creating tables for a minute; try again"
+                            .to_owned(),
+                    ));
+                }
+            }
+            let prepared = create(tx, kind).await;
+            if let Some(leave) = statements::leave_schema(kind) {
+                let _: Option<(Option<i64>,)> = tx.first(leave, &[]).await?;
+            }
+            prepared
+        })
+        .await
+    }
+}
+
+/// Looks what is there, and creates what is not.
+async fn create(tx: &mut Tx, kind: Kind) -> Result<(), StoreError> {
+    let found: Vec<(String,)> = tx.all(statements::tables(kind), &[]).await?;
+    let ours = found.iter().any(|(name,)| name == "cplock_schema");
+    if !ours && let Some((name,)) = found.first() {
+        return Err(StoreError::Unusable(format!(
+            "the database holds a table `{name}` of another program; point --db at an empty \
+             database"
+        )));
+    }
+    let version: Option<(i64,)> =
+        if ours { tx.first(statements::SCHEMA_VERSION, &[]).await? } else { None };
+    match version {
+        Some((SCHEMA_VERSION,)) => Ok(()),
+        Some((other,)) => Err(StoreError::Unusable(format!(
+            "the tables are of version {other} and this cplock knows version {SCHEMA_VERSION}; \
+             use the cplock that made them, or point --db at an empty database"
+        ))),
+        None => Ok(tx.script(statements::schema(kind)).await?),
+    }
+}
