@@ -328,8 +328,8 @@ pub struct Reader {
 /// [`LedgerError::Read`], [`LedgerError::Schema`], or [`LedgerError::Torn`] for an unfinished header.
 pub fn read(path: &Path) -> Result<Reader, LedgerError> {
     let name = path.display().to_string();
-    let file = File::open(path)
-        .map_err(|source| LedgerError::Read { path: name.clone(), source })?;
+    let file =
+        File::open(path).map_err(|source| LedgerError::Read { path: name.clone(), source })?;
     let mut reader = Reader {
         run: String::new(),
         path: name,
@@ -360,8 +360,9 @@ impl Iterator for Reader {
             return None;
         }
         let item = match self.next_line() {
-            Ok(true) => parse(&self.buffer)
-                .map_err(|what| LedgerError::Line { line: self.line, what }),
+            Ok(true) => {
+                parse(&self.buffer).map_err(|what| LedgerError::Line { line: self.line, what })
+            }
             Ok(false) => {
                 self.ended = true;
                 return None;
