@@ -1,1 +1,4 @@
-//! x
+//! The integration suite: one binary, one module a room.
+
+mod ledger;
+mod load;

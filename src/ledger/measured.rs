@@ -21,6 +21,9 @@ pub struct Measured {
     pub vus_max: u32,
     /// VUs whose task ended by a panic: a fault of ours, 0 in a sound run.
     pub vus_lost: u32,
+    /// VUs that stopped early because every user of a `per-claim` plan had asked.
+    #[serde(default)]
+    pub vus_starved: u32,
     /// Bytes written to and read from connections, HTTP heads included.
     pub bytes_sent: u64,
     /// Bytes read from connections, HTTP heads included.

@@ -3,7 +3,9 @@
 //! `file.rs` writes and reads `ledger.ndjson`; `timing.rs` keeps the latency histograms;
 //! `measured.rs` holds the finished numbers of a run. Nothing here knows HTTP or a database.
 
+pub mod file;
 pub mod measured;
+pub mod timing;
 
 /// One try of one VU, from its first byte to the end of the reply (or to giving up).
 ///

@@ -1,0 +1,99 @@
+//! The only file that names goose: it starts the VUs by the stages, and ends when all have gone.
+//!
+//! goose's part is the schedule: which VU begins when. A VU's life is one transaction, given by
+//! the caller, which also knows when it ends (`shape.rs`); requests, clients, books, signals and
+//! printing are not goose's. Everything it does beyond the schedule is switched off here:
+//! metrics (and their reset after the ramp), its telnet port, its tables, a TLS client per user.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use goose::client::GooseClientBuilder;
+use goose::config::GooseConfiguration;
+use goose::goose::{Scenario, Transaction};
+use goose::{GooseAttack, GooseError};
+
+use super::LoadError;
+use super::process::QuietStdout;
+use crate::scenario::Stage;
+
+/// goose's stop switch is one for the whole process, so attacks take turns.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// What one VU does from its start to its end; the argument counts the starts from 0.
+pub(super) type Life = Arc<dyn Fn(u32) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// What happens at the very start of the stages.
+pub(super) type Began = Arc<dyn Fn() + Send + Sync>;
+
+/// Starts a VU whenever the stages ask for one more, and returns when every life has ended.
+///
+/// Dropping the future does not end the VUs (they are tasks of their own): end their lives, and
+/// call [`stop`]. Waits while another attack runs.
+pub(super) async fn attack(stages: &[Stage], began: Began, life: Life) -> Result<(), LoadError> {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let attack = prepare(stages, began, life)?;
+    let quiet = QuietStdout::new()
+        .map_err(|error| LoadError::Engine(format!("cannot set standard output aside: {error}")))?;
+    let result = attack.execute().await;
+    drop(quiet);
+    result.map(|_| ()).map_err(|error| fault(&error))
+}
+
+/// Starts no further VU. The VUs' own lives are not ended by this.
+///
+/// goose forgets a stop that comes before its start, so it is repeated until the attack is over.
+pub(super) fn stop() {
+    goose::trigger_killswitch("cplock stops the run");
+}
+
+fn prepare(stages: &[Stage], began: Began, life: Life) -> Result<GooseAttack, LoadError> {
+    let begin = Transaction::new(Arc::new(move |_| {
+        began();
+        Box::pin(std::future::ready(Ok(())))
+    }));
+    let live = Transaction::new(Arc::new(move |user| {
+        let vu = u32::try_from(user.weighted_users_index).unwrap_or(u32::MAX);
+        let life = life(vu);
+        Box::pin(async move {
+            life.await;
+            // The life is over: this makes goose let the user go instead of beginning again.
+            user.config.iterations = Some(1);
+            Ok(())
+        })
+    }));
+    let builder = GooseClientBuilder::new().without_cookies();
+    let attack = GooseAttack::initialize_with_config(configuration(stages)?)
+        .and_then(|attack| attack.set_client_builder_without_cookies(builder))
+        .map_err(|error| fault(&error))?;
+    Ok(attack
+        .test_start(begin)
+        .register_scenario(Scenario::new("claim").register_transaction(live)))
+}
+
+/// The stages as goose's test plan. Its field is private; serde is the only way to whole
+/// milliseconds (the text form has seconds).
+fn configuration(stages: &[Stage]) -> Result<GooseConfiguration, LoadError> {
+    let mut quiet = GooseConfiguration::default();
+    // Never asked: requests are made elsewhere.
+    quiet.host = Some("http://localhost/".to_owned());
+    quiet.quiet = 2;
+    quiet.no_metrics = true;
+    quiet.no_print_metrics = true;
+    quiet.no_telnet = true;
+    quiet.no_gzip = true;
+    let mut steps: Vec<(u32, u128)> =
+        stages.iter().map(|stage| (stage.vus, stage.duration.as_millis())).collect();
+    // Without an end at zero goose holds the last count for ever.
+    if steps.last().is_some_and(|(vus, _)| *vus > 0) {
+        steps.push((0, 0));
+    }
+    let private = |error: serde_json::Error| LoadError::Engine(format!("goose's plan: {error}"));
+    let mut value = serde_json::to_value(quiet).map_err(private)?;
+    value["test_plan"] = serde_json::json!({ "steps": steps, "current": 0 });
+    serde_json::from_value(value).map_err(private)
+}
+
+fn fault(error: &GooseError) -> LoadError {
+    LoadError::Engine(format!("goose: {error}"))
+}

@@ -1,0 +1,4 @@
+//! The ledger's file and histograms, through their public doors.
+
+mod file;
+mod timing;
