@@ -30,6 +30,7 @@
 //!
 //! The library exists for the binary and its tests; it makes no promise of stability.
 
+pub mod address;
 pub mod bundle;
 pub mod cli;
 pub mod coupon;

@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The `cplock` binary: hands over to [`cplock::cli`] and holds no logic.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cplock::cli::main()
+}

@@ -1,4 +1,7 @@
-//! The integration suite: one binary, one module a room.
+//! The whole suite as one binary, so that it links once. Each room has its own module.
 
 mod ledger;
 mod load;
+mod scenario;
+mod server;
+mod support;

@@ -1,1 +1,304 @@
-//! (to be written)
+//! What one run leaves on disk, and reading it back.
+//!
+//! The door of the room: the folder, its file names, JSON in and out. `rows.rs` writes and reads
+//! `rows.csv`; `facts.rs` holds `run.json` and the machine; the ledger's own format lives in
+//! [`crate::ledger::file`]. Nothing is judged here.
+//!
+//! Files are written whole and renamed, or appended line by line, so that a killed run leaves a
+//! readable folder. Nothing secret is ever given to this room.
+
+pub mod facts;
+pub mod rows;
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use facts::{RUN_SCHEMA, RunFacts, machine_facts};
+
+use crate::coupon::Snapshot;
+use crate::ledger::Attempt;
+use crate::ledger::file::{self as ledger_file, LedgerError};
+use crate::verify::Books;
+use rows::RowsWriter;
+
+/// Facts of the run.
+pub const RUN: &str = "run.json";
+/// One attempt a line.
+pub const LEDGER: &str = "ledger.ndjson";
+/// Latency histograms.
+pub const LATENCY: &str = "latency.hlog";
+/// Stock and counts before the load.
+pub const BEFORE: &str = "before.json";
+/// Stock and counts after it; the books are closed once it is there.
+pub const AFTER: &str = "after.json";
+/// Rows issued.
+pub const ROWS: &str = "rows.csv";
+/// The verdict, `cplock.verdict/1`.
+pub const VERDICT: &str = "verdict.json";
+/// The report, `cplock.report/1`.
+pub const REPORT: &str = "report.json";
+/// What the server of a `run` said.
+pub const SERVER_LOG: &str = "server.log";
+
+/// The link to the newest run in a folder of runs.
+const LATEST: &str = "latest";
+
+/// Why a bundle cannot be written or read. Reading changes nothing; after a failed write the file
+/// that was to be replaced is still the old one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BundleError {
+    /// The system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried: `write`, `read`, `make`.
+        action: &'static str,
+        /// Which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The folder is not a run's.
+    #[error("{} is not a run's folder: {what}", path.display())]
+    NotABundle {
+        /// Which folder.
+        path: PathBuf,
+        /// What is missing or wrong.
+        what: String,
+    },
+    /// A file's content is not what belongs there.
+    #[error("{}:{line}: {what}", path.display())]
+    Content {
+        /// Which file.
+        path: PathBuf,
+        /// Line number, from 1.
+        line: u64,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+impl BundleError {
+    fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+
+    fn content(path: &Path, line: u64, what: impl Into<String>) -> Self {
+        Self::Content { path: path.to_owned(), line, what: what.into() }
+    }
+}
+
+/// One run's folder.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    path: PathBuf,
+}
+
+impl Bundle {
+    /// Makes `<out>/<name>-<UTC time>/`, with a suffix if that is taken, and points
+    /// `<out>/latest` at it.
+    ///
+    /// # Errors
+    /// `name` is not plain (`[a-z0-9-]`), or the folder cannot be made; nothing is left then but
+    /// perhaps `out` itself.
+    pub fn create(out: &Path, name: &str, at: SystemTime) -> Result<Self, BundleError> {
+        plain(out, name)?;
+        fs::create_dir_all(out).map_err(BundleError::io("make", out))?;
+        let time = humantime::format_rfc3339_seconds(at).to_string().replace(':', "-");
+        for suffix in 1.. {
+            let folder = if suffix == 1 {
+                format!("{name}-{time}")
+            } else {
+                format!("{name}-{time}-{suffix}")
+            };
+            let path = out.join(&folder);
+            match fs::create_dir(&path) {
+                Ok(()) => {
+                    point_latest(out, &folder);
+                    return Ok(Self { path });
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(BundleError::io("make", &path)(error)),
+            }
+        }
+        unreachable!("some suffix is free")
+    }
+
+    /// The run in `dir`.
+    ///
+    /// # Errors
+    /// It is not a folder, or holds neither `run.json` nor `report.json`.
+    pub fn open(dir: &Path) -> Result<Self, BundleError> {
+        let bundle = Self { path: dir.to_owned() };
+        let wrong = |what: &str| {
+            Err(BundleError::NotABundle { path: dir.to_owned(), what: what.to_owned() })
+        };
+        if !dir.is_dir() {
+            return wrong("there is no such folder");
+        }
+        if !bundle.file(RUN).is_file() && !bundle.file(REPORT).is_file() {
+            return wrong("it holds neither run.json nor report.json");
+        }
+        Ok(bundle)
+    }
+
+    /// Makes the sub-folder of one strategy, like `01-none`.
+    ///
+    /// # Errors
+    /// `name` is not plain, or the folder cannot be made.
+    pub fn part(&self, name: &str) -> Result<Self, BundleError> {
+        plain(&self.path, name)?;
+        let path = self.path.join(name);
+        fs::create_dir(&path).map_err(BundleError::io("make", &path))?;
+        Ok(Self { path })
+    }
+
+    /// The sub-folders that are runs themselves, by name; empty for a run of one strategy.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn parts(&self) -> Result<Vec<Self>, BundleError> {
+        let entries = fs::read_dir(&self.path).map_err(BundleError::io("read", &self.path))?;
+        let mut parts: Vec<Self> =
+            entries.filter_map(|entry| Self::open(&entry.ok()?.path()).ok()).collect();
+        parts.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(parts)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Whether the books are closed: stock and rows after the run are stored.
+    pub fn closed(&self) -> bool {
+        self.file(AFTER).is_file()
+    }
+
+    /// Writes `value` as `name`, whole or not at all.
+    ///
+    /// # Errors
+    /// The file cannot be written; the old one, if any, is untouched.
+    pub fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), BundleError> {
+        let path = self.file(name);
+        let mut text = serde_json::to_string_pretty(value)
+            .map_err(|error| BundleError::content(&path, 0, error.to_string()))?;
+        text.push('\n');
+        write_whole(&path, text.as_bytes())
+    }
+
+    /// Reads `name`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not such a document; with its line.
+    pub fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T, BundleError> {
+        let path = self.file(name);
+        let text = fs::read_to_string(&path).map_err(BundleError::io("read", &path))?;
+        serde_json::from_str(&text).map_err(|error| {
+            let line = u64::try_from(error.line()).unwrap_or(u64::MAX);
+            BundleError::content(&path, line, error.to_string())
+        })
+    }
+
+    /// Begins `rows.csv`, which appears when it is finished.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn rows_writer(&self) -> Result<RowsWriter, BundleError> {
+        RowsWriter::create(&self.file(ROWS))
+    }
+
+    /// Everything that is known of the run.
+    ///
+    /// # Errors
+    /// A file that is there is not what belongs there; with file and line. A ledger whose last
+    /// line is cut short is read up to it and marked incomplete.
+    pub fn read_books(&self) -> Result<Books, BundleError> {
+        let facts: RunFacts = self.read_json(RUN)?;
+        facts.check(&self.file(RUN))?;
+        let (attempts, ledger_complete) = match self.attempts()? {
+            Some((attempts, whole)) => (Some(attempts), whole && facts.measured.is_some()),
+            None => (None, false),
+        };
+        Ok(Books {
+            one_per_user: facts.one_per_user,
+            before: self.snapshot(BEFORE)?,
+            after: self.snapshot(AFTER)?,
+            rows: self.file(ROWS).is_file().then(|| rows::read(&self.file(ROWS))).transpose()?,
+            attempts,
+            ledger_complete,
+        })
+    }
+
+    fn snapshot(&self, name: &str) -> Result<Option<Snapshot>, BundleError> {
+        self.file(name).is_file().then(|| self.read_json(name)).transpose()
+    }
+
+    /// The ledger's attempts, and whether its last line is whole.
+    fn attempts(&self) -> Result<Option<(Vec<Attempt>, bool)>, BundleError> {
+        let path = self.file(LEDGER);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let wrong = |error: LedgerError| {
+            let line = match &error {
+                LedgerError::Line { line, .. } | LedgerError::Torn { line } => *line,
+                _ => 1,
+            };
+            BundleError::content(&path, line, error.to_string())
+        };
+        let mut attempts = Vec::new();
+        for attempt in ledger_file::read(&path).map_err(wrong)? {
+            match attempt {
+                Ok(attempt) => attempts.push(attempt),
+                Err(LedgerError::Torn { .. }) => return Ok(Some((attempts, false))),
+                Err(error) => return Err(wrong(error)),
+            }
+        }
+        Ok(Some((attempts, true)))
+    }
+}
+
+/// Refuses names that could be paths.
+fn plain(folder: &Path, name: &str) -> Result<(), BundleError> {
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if (1..=80).contains(&name.len()) && name.chars().all(good) {
+        return Ok(());
+    }
+    let what = format!("{name:?} is not a plain name (lower-case letters, digits, `-`)");
+    Err(BundleError::NotABundle { path: folder.to_owned(), what })
+}
+
+/// Points `<out>/latest` at `folder`. A convenience: where links are not possible it is left out.
+fn point_latest(out: &Path, folder: &str) {
+    let fresh = out.join(format!(".latest-{}", std::process::id()));
+    let _ = fs::remove_file(&fresh);
+    if std::os::unix::fs::symlink(folder, &fresh).is_ok()
+        && fs::rename(&fresh, out.join(LATEST)).is_err()
+    {
+        let _ = fs::remove_file(&fresh);
+    }
+}
+
+/// Writes beside and renames, so that a reader sees the old file or the new one.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), BundleError> {
+    let fresh = path.with_extension("tmp");
+    let write = || {
+        let mut file = fs::File::create(&fresh)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&fresh, path)
+    };
+    write().map_err(BundleError::io("write", path))
+}

@@ -9,6 +9,7 @@
 //! it asks, `stop.rs` how a run ends early, `run.rs` what the VUs of a run share, `tally.rs` its
 //! live counts, `progress.rs` what people see meanwhile.
 
+pub mod baseline;
 mod goose;
 pub mod identity;
 mod process;
@@ -30,6 +31,7 @@ use futures_util::FutureExt as _;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
+pub use baseline::{Baseline, baseline};
 pub use identity::{Identity, sign_up};
 pub use progress::Watch;
 pub use stop::Stop;

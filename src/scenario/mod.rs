@@ -2,6 +2,8 @@
 //!
 //! This file holds the resolved values; `file.rs` reads them from TOML and says what is wrong.
 
+pub mod file;
+
 use std::time::Duration;
 
 use crate::coupon::WriteMode;
@@ -15,7 +17,7 @@ pub struct Scenario {
     /// One sentence for people.
     pub description: String,
     /// Units at the start of each strategy's run.
-    pub stock: i64,
+    pub stock: u32,
     /// Whether one user may hold one unit only.
     pub one_per_user: bool,
     /// How the embedded server is started.
@@ -42,7 +44,7 @@ pub struct ServerPlan {
 }
 
 /// One column of the comparison.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StrategyPlan {
     /// Who may enter.
     pub lock: Strategy,
@@ -105,7 +107,43 @@ pub enum UserMode {
     PerClaim,
 }
 
+impl Default for ServerPlan {
+    /// SQLite, leases in the process, 200 workers (Tomcat's default), 10 connections (Hikari's).
+    fn default() -> Self {
+        Self { db: None, redis: None, workers: 200, db_pool: 10, terms: Terms::default() }
+    }
+}
+
+impl Default for LoadPlan {
+    /// The published load's manners, without its stages: think 1 s, one login for all.
+    fn default() -> Self {
+        Self {
+            stages: Vec::new(),
+            think: Duration::from_secs(1),
+            iterations: None,
+            users: UserMode::Shared,
+            graceful_stop: Duration::from_secs(30),
+            timeout: Duration::from_secs(60),
+            coupon: 1,
+        }
+    }
+}
+
 impl LoadPlan {
+    /// The plan as resolved, for the bundle.
+    pub fn to_json(&self) -> serde_json::Value {
+        let span = |time: Duration| humantime::format_duration(time).to_string();
+        serde_json::json!({
+            "stages": self.stages,
+            "think": span(self.think),
+            "iterations": self.iterations,
+            "users": self.users,
+            "graceful_stop": span(self.graceful_stop),
+            "timeout": span(self.timeout),
+            "coupon": self.coupon,
+        })
+    }
+
     /// Highest count of VUs at any time.
     pub fn vus_max(&self) -> u32 {
         self.stages.iter().map(|stage| stage.vus).max().unwrap_or(0)
@@ -172,6 +210,43 @@ pub mod duration_text {
             format!(
                 "`{text}` is not a duration; write a number with its unit, like 500ms, 10s or 1m30s"
             )
+        })
+    }
+}
+
+impl Scenario {
+    /// The scenario as resolved, for the bundle. Addresses are shown without their passwords.
+    pub fn to_json(&self) -> serde_json::Value {
+        let span = |time: Duration| humantime::format_duration(time).to_string();
+        let address = |url: &Option<String>| url.as_deref().map(crate::address::redacted);
+        let server = &self.server;
+        let strategies: Vec<_> = self
+            .strategies
+            .iter()
+            .map(|plan| {
+                serde_json::json!({
+                    "lock": plan.lock, "write": plan.write, "expect": plan.expect,
+                })
+            })
+            .collect();
+        serde_json::json!({
+            "name": self.name,
+            "description": self.description,
+            "stock": self.stock,
+            "one_per_user": self.one_per_user,
+            "server": {
+                "db": address(&server.db),
+                "redis": address(&server.redis),
+                "workers": server.workers,
+                "db_pool": server.db_pool,
+                "wait": span(server.terms.wait),
+                "lease": span(server.terms.lease),
+                "poll": span(server.terms.poll),
+                "attempts": server.terms.attempts,
+                "backoff": span(server.terms.backoff),
+            },
+            "load": self.load.to_json(),
+            "strategy": strategies,
         })
     }
 }

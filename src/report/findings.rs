@@ -1,0 +1,97 @@
+//! One verdict as a person reads it: the word first, then each check, then why and what is missing.
+
+use super::table::{Canvas, Cell, Side, Table, Tone};
+use super::units;
+use crate::verify::{Finding, Ruling, Verdict};
+
+/// Most witnesses of one finding that are shown; the rest is in `verdict.json`.
+const WITNESSES_SHOWN: usize = 3;
+
+/// The whole verdict as text, for a terminal.
+pub fn findings(verdict: &Verdict, canvas: Canvas) -> String {
+    let mut lines = vec![headline(verdict), evidence(verdict), table(verdict).draw(canvas)];
+    for finding in verdict.findings.iter().filter(|finding| tells_why(finding)) {
+        lines.push(format!("{} {}: {}", finding.id, finding.verdict.name(), finding.because));
+        for witness in finding.witnesses.iter().take(WITNESSES_SHOWN) {
+            lines.push(format!("    {}", witness.text));
+        }
+        let shown = finding.witnesses.len().min(WITNESSES_SHOWN);
+        let more = finding.total_violations.saturating_sub(u64::try_from(shown).unwrap_or(0));
+        if shown > 0 && more > 0 {
+            lines.push(format!("    … and {} more", units::count(Some(more))));
+        }
+    }
+    let unknowable: Vec<&str> = verdict
+        .findings
+        .iter()
+        .filter(|finding| finding.verdict == Ruling::Unknown && !finding.decides)
+        .map(|finding| finding.id.as_str())
+        .collect();
+    if !unknowable.is_empty() {
+        let ids = unknowable.join(", ");
+        lines.push(format!("Not decided with this evidence: {ids} (see `needs` in the table)."));
+    }
+    lines.join("\n")
+}
+
+fn tells_why(finding: &Finding) -> bool {
+    match finding.verdict {
+        Ruling::Pass => false,
+        Ruling::Fail | Ruling::Warn => true,
+        Ruling::Unknown | Ruling::Vacuous => finding.decides,
+    }
+}
+
+/// The verdict in one line, with the numbers that carry it.
+pub fn headline(verdict: &Verdict) -> String {
+    let counts = &verdict.counts;
+    let books = match (counts.initial, counts.remaining, counts.issued) {
+        (Some(initial), Some(remaining), Some(issued)) => format!(
+            ": initial {} − remaining {} = consumed {}, and {} rows issued",
+            units::count(Some(initial)),
+            units::count(Some(remaining)),
+            units::count(counts.consumed),
+            units::count(Some(issued)),
+        ),
+        _ => String::new(),
+    };
+    format!("VERDICT {}{books}", verdict.verdict.name())
+}
+
+fn evidence(verdict: &Verdict) -> String {
+    let evidence = &verdict.evidence;
+    let mut line = format!("Evidence: {}", evidence.level.meaning());
+    if let Some(flaw) = &evidence.flaw {
+        line.push_str("; ");
+        line.push_str(flaw);
+    }
+    line
+}
+
+/// One line a check. Numbers count violations, so 0 is expected everywhere.
+fn table(verdict: &Verdict) -> Table {
+    let mut table = Table::new([
+        ("", Side::Left),
+        ("check", Side::Left),
+        ("violations", Side::Right),
+        ("unit", Side::Left),
+        ("verdict", Side::Left),
+        ("needs", Side::Left),
+    ]);
+    for finding in &verdict.findings {
+        let tone = match finding.verdict {
+            Ruling::Pass => Tone::Good,
+            Ruling::Fail => Tone::Bad,
+            Ruling::Unknown | Ruling::Vacuous | Ruling::Warn => Tone::Doubt,
+        };
+        table.row([
+            finding.id.clone().into(),
+            finding.name.clone().into(),
+            units::count(finding.observed).into(),
+            finding.unit.clone().into(),
+            Cell::toned(finding.verdict.name(), tone),
+            finding.needs.clone().unwrap_or_default().into(),
+        ]);
+    }
+    table
+}
