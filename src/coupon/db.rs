@@ -115,19 +115,29 @@ impl Db {
     }
 
     /// Begins a transaction at the engine's own isolation level.
+    ///
+    /// The pool does not test a connection before it lends it: that would be one more round trip
+    /// for every claim. One that the server closed while it was idle fails at its first statement
+    /// instead, where nothing has been written, so the next one may be tried.
     pub(super) async fn begin(&self, intent: Intent) -> Result<Tx, Fault> {
-        self.past_stale_connections(async || match self {
-            Self::Sqlite(pool) => {
-                let begin = match intent {
-                    Intent::Read => "BEGIN",
-                    Intent::Write => "BEGIN IMMEDIATE",
-                };
-                Ok(Tx::Sqlite(pool.begin_with(begin).await?))
+        for _ in 0..self.pool_size() {
+            match self.try_begin(intent).await {
+                Err(Fault::Lost(_)) => {}
+                done => return done,
             }
-            Self::MySql(pool) => Ok(Tx::MySql(pool.begin().await?)),
-            Self::Postgres(pool) => Ok(Tx::Postgres(pool.begin().await?)),
+        }
+        self.try_begin(intent).await
+    }
+
+    async fn try_begin(&self, intent: Intent) -> Result<Tx, Fault> {
+        Ok(match (self, intent) {
+            (Self::Sqlite(pool), Intent::Read) => Tx::Sqlite(pool.begin().await?),
+            (Self::Sqlite(pool), Intent::Write) => {
+                Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?)
+            }
+            (Self::MySql(pool), _) => Tx::MySql(pool.begin().await?),
+            (Self::Postgres(pool), _) => Tx::Postgres(pool.begin().await?),
         })
-        .await
     }
 
     /// Every row of one statement that only reads, as a transaction of its own.
@@ -136,29 +146,24 @@ impl Db {
         sql: &'static str,
         args: &[Arg<'_>],
     ) -> Result<Vec<T>, Fault> {
-        self.past_stale_connections(async || {
-            Ok(each!(self, Self, pool: Engine => {
-                let (sql, args) = prepare::<Engine>(self.kind(), sql, args)?;
-                sqlx::query_as_with(sql, args).fetch_all(pool).await?
-            }))
-        })
-        .await
-    }
-
-    /// The pool does not test a connection before it lends it: that would be one more round trip
-    /// for every claim. One that the server closed while it was idle fails at its first statement
-    /// instead, where nothing has been written, so the next one may be tried.
-    async fn past_stale_connections<T>(
-        &self,
-        attempt: impl AsyncFn() -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
         for _ in 0..self.pool_size() {
-            match attempt().await {
+            match self.try_read(sql, args).await {
                 Err(Fault::Lost(_)) => {}
                 done => return done,
             }
         }
-        attempt().await
+        self.try_read(sql, args).await
+    }
+
+    async fn try_read<T: AnyRow>(
+        &self,
+        sql: &'static str,
+        args: &[Arg<'_>],
+    ) -> Result<Vec<T>, Fault> {
+        Ok(each!(self, Self, pool: Engine => {
+            let (sql, args) = prepare::<Engine>(self.kind(), sql, args)?;
+            sqlx::query_as_with(sql, args).fetch_all(pool).await?
+        }))
     }
 }
 
@@ -239,8 +244,23 @@ impl Tx {
         Ok(())
     }
 
+    /// The end of the work: commits if it went well, else rolls back. The work's own error stands.
+    pub(super) async fn finish<T>(self, work: Result<T, StoreError>) -> Result<T, StoreError> {
+        match work {
+            Ok(done) => {
+                self.commit().await?;
+                Ok(done)
+            }
+            Err(error) => {
+                // Also after a lock wait, where MySQL keeps the transaction and its insert.
+                self.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
     /// Commits; an error says whether that leaves a doubt.
-    pub(super) async fn commit(self) -> Result<(), StoreError> {
+    async fn commit(self) -> Result<(), StoreError> {
         each!(self, Self, tx: _Engine => tx.commit().await)
             .map_err(|error| Fault::from(error).at_commit())
     }

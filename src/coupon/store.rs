@@ -83,17 +83,9 @@ impl Store {
         stock: u32,
         one_per_user: bool,
     ) -> Result<(), StoreError> {
-        let id = Arg::Int(coupon.0);
-        let stock = Arg::Int(i64::from(stock));
-        let once = Arg::Int(i64::from(one_per_user));
-        self.in_transaction(async |tx| {
-            tx.execute(statements::DELETE_ISSUED, &[id]).await?;
-            tx.execute(statements::DELETE_COUPON, &[id]).await?;
-            let whole = [id, Arg::Text(name), stock, stock, once];
-            tx.execute(statements::INSERT_COUPON, &whole).await?;
-            Ok(())
-        })
-        .await
+        let mut tx = self.db.begin(Intent::Write).await?;
+        let replaced = replace(&mut tx, coupon.0, name, stock, one_per_user).await;
+        tx.finish(replaced).await
     }
 
     /// What is offered as `coupon`.
@@ -209,36 +201,26 @@ impl Store {
             tx.rollback().await;
             tx = self.db.begin(Intent::Write).await?;
         }
-        match write_back(&mut tx, claim, quantity).await {
-            Ok(row) => {
-                tx.commit().await?;
-                Ok(Written { row, quantity })
-            }
-            Err(error) => {
-                // Also after a lock wait, where MySQL keeps the transaction and its insert.
-                tx.rollback().await;
-                Err(error)
-            }
-        }
+        let written =
+            write_back(&mut tx, claim, quantity).await.map(|row| Written { row, quantity });
+        tx.finish(written).await
     }
+}
 
-    /// Runs `work` in one writing transaction: committed if it succeeds, else rolled back.
-    pub(super) async fn in_transaction<T>(
-        &self,
-        work: impl AsyncFnOnce(&mut Tx) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let mut tx = self.db.begin(Intent::Write).await?;
-        match work(&mut tx).await {
-            Ok(done) => {
-                tx.commit().await?;
-                Ok(done)
-            }
-            Err(error) => {
-                tx.rollback().await;
-                Err(error)
-            }
-        }
-    }
+/// One coupon, whole and untouched, in place of whatever was there.
+async fn replace(
+    tx: &mut Tx,
+    id: i64,
+    name: &str,
+    stock: u32,
+    one_per_user: bool,
+) -> Result<(), StoreError> {
+    let (id, stock) = (Arg::Int(id), Arg::Int(i64::from(stock)));
+    let whole = [id, Arg::Text(name), stock, stock, Arg::Int(i64::from(one_per_user))];
+    tx.execute(statements::DELETE_ISSUED, &[id]).await?;
+    tx.execute(statements::DELETE_COUPON, &[id]).await?;
+    tx.execute(statements::INSERT_COUPON, &whole).await?;
+    Ok(())
 }
 
 /// The quantity that this claim would take from, without any lock.

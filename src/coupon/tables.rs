@@ -3,7 +3,7 @@
 //! Their text is in `schema/`, one file a database.
 
 use super::StoreError;
-use super::db::{Kind, Tx};
+use super::db::{Intent, Kind, Tx};
 use super::statements;
 use super::store::Store;
 
@@ -19,24 +19,27 @@ impl Store {
     /// the next call completes it.
     pub async fn prepare(&self) -> Result<(), StoreError> {
         let kind = self.db.kind();
-        self.in_transaction(async |tx| {
-            if let Some(enter) = statements::enter_schema(kind) {
-                let entered: Option<(Option<i64>,)> = tx.first(enter, &[]).await?;
-                if entered != Some((Some(1),)) {
-                    return Err(StoreError::Unusable(
-                        "another process has been creating tables for a minute; try again"
-                            .to_owned(),
-                    ));
-                }
-            }
-            let prepared = create(tx, kind).await;
-            if let Some(leave) = statements::leave_schema(kind) {
-                let _: Option<(Option<i64>,)> = tx.first(leave, &[]).await?;
-            }
-            prepared
-        })
-        .await
+        let mut tx = self.db.begin(Intent::Write).await?;
+        let prepared = create_alone(&mut tx, kind).await;
+        tx.finish(prepared).await
     }
+}
+
+/// Creates while no other process does.
+async fn create_alone(tx: &mut Tx, kind: Kind) -> Result<(), StoreError> {
+    if let Some(enter) = statements::enter_schema(kind) {
+        let entered: Option<(Option<i64>,)> = tx.first(enter, &[]).await?;
+        if entered != Some((Some(1),)) {
+            return Err(StoreError::Unusable(
+                "another process has been creating tables for a minute; try again".to_owned(),
+            ));
+        }
+    }
+    let created = create(tx, kind).await;
+    if let Some(leave) = statements::leave_schema(kind) {
+        let _: Option<(Option<i64>,)> = tx.first(leave, &[]).await?;
+    }
+    created
 }
 
 /// Looks what is there, and creates what is not.

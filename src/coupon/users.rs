@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::db::Arg;
+use super::db::{Arg, Intent, Tx};
 use super::store::Store;
 use super::{StoreError, UserId, statements};
 
@@ -54,10 +54,9 @@ impl Store {
         address: &str,
     ) -> Result<UserId, StoreError> {
         let texts = [email, password_hash, nickname, address].map(Arg::Text);
-        self.in_transaction(async |tx| {
-            Ok(UserId(tx.insert(statements::INSERT_USER, "user_id", &texts).await?))
-        })
-        .await
+        let mut tx = self.db.begin(Intent::Write).await?;
+        let inserted = tx.insert(statements::INSERT_USER, "user_id", &texts).await;
+        tx.finish(inserted.map(UserId).map_err(StoreError::from)).await
     }
 
     /// The user who signs in as `email`, if there is one.
@@ -89,25 +88,34 @@ impl Store {
         prefix: &str,
         password_hash: &str,
     ) -> Result<Vec<UserId>, StoreError> {
-        self.in_transaction(async |tx| {
-            let mut ids = Vec::new();
-            let mut done = 0;
-            while done < count {
-                let upto = count.min(done.saturating_add(CHUNK));
-                let numbered = [
-                    Arg::Int(i64::from(done) + 1),
-                    Arg::Int(i64::from(upto)),
-                    Arg::Text(prefix),
-                    Arg::Text("@cplock.test"),
-                    Arg::Text(password_hash),
-                ];
-                tx.execute(statements::INSERT_NUMBERED_USERS, &numbered).await?;
-                let rows: Vec<(i64,)> = tx.all(statements::NUMBERED_USERS, &numbered[..4]).await?;
-                ids.extend(rows.into_iter().map(|(id,)| UserId(id)));
-                done = upto;
-            }
-            Ok(ids)
-        })
-        .await
+        let mut tx = self.db.begin(Intent::Write).await?;
+        let added = add_numbered(&mut tx, count, prefix, password_hash).await;
+        tx.finish(added).await
     }
+}
+
+/// The users numbered 1 to `count`, and their ids.
+async fn add_numbered(
+    tx: &mut Tx,
+    count: u32,
+    prefix: &str,
+    password_hash: &str,
+) -> Result<Vec<UserId>, StoreError> {
+    let mut ids = Vec::new();
+    let mut done = 0;
+    while done < count {
+        let upto = count.min(done.saturating_add(CHUNK));
+        let numbered = [
+            Arg::Int(i64::from(done) + 1),
+            Arg::Int(i64::from(upto)),
+            Arg::Text(prefix),
+            Arg::Text("@cplock.test"),
+            Arg::Text(password_hash),
+        ];
+        tx.execute(statements::INSERT_NUMBERED_USERS, &numbered).await?;
+        let rows: Vec<(i64,)> = tx.all(statements::NUMBERED_USERS, &numbered[..4]).await?;
+        ids.extend(rows.into_iter().map(|(id,)| UserId(id)));
+        done = upto;
+    }
+    Ok(ids)
 }
