@@ -26,7 +26,7 @@ on_every_engine!(
 
 /// At most `seats` holders at a time, whatever the key; remembers who asked.
 struct Seats {
-    seats: Semaphore,
+    free: Semaphore,
     asked: Mutex<Vec<String>>,
     /// Tickets and tokens given.
     grants: AtomicU64,
@@ -37,7 +37,7 @@ struct Seats {
 impl Seats {
     fn new(seats: usize, outside: Option<Store>) -> Arc<Self> {
         let (asked, grants) = (Mutex::default(), AtomicU64::new(0));
-        Arc::new(Self { seats: Semaphore::new(seats), asked, grants, outside })
+        Arc::new(Self { free: Semaphore::new(seats), asked, grants, outside })
     }
 }
 
@@ -49,7 +49,7 @@ impl Lock for Seats {
         if request == "never" {
             return Err(LockError::WaitTimeout(Duration::from_secs(1)));
         }
-        self.seats.acquire().await.unwrap().forget();
+        self.free.acquire().await.unwrap().forget();
         let ticket = self.grants.fetch_add(1, Ordering::SeqCst);
         Ok(Lease {
             key: key.clone(),
@@ -67,7 +67,7 @@ impl Lock for Seats {
             let ticket = i64::try_from(lease.ticket.unwrap()).unwrap();
             assert_eq!(issued, ticket + 1, "released before its row was committed");
         }
-        self.seats.add_permits(1);
+        self.free.add_permits(1);
         Release::Clean
     }
 
@@ -137,7 +137,7 @@ async fn refusals_and_failures_release_too(lab: &Lab) {
     desk.store().close().await;
     let denied = desk.issue(&claim(user, "r3")).await.unwrap_err();
     assert!(matches!(denied.error, IssueError::Store(StoreError::Failed(_))), "{denied:?}");
-    assert_eq!(lock.seats.available_permits(), 1);
+    assert_eq!(lock.free.available_permits(), 1);
 }
 
 #[tokio::test]

@@ -127,19 +127,19 @@ async fn overtaken_on_innodb(
     user: UserId,
 ) -> Result<Written, StoreError> {
     let mut conn = MySqlConnection::connect(&lab.url).await.unwrap();
-    let mut gate = conn.begin().await.unwrap();
-    sqlx::query("SELECT 1 FROM coupons FOR UPDATE").execute(&mut *gate).await.unwrap();
-    let late = start(store, user, "r1");
-    mysql_waits(&mut gate, 1).await;
+    let mut other = conn.begin().await.unwrap();
     sqlx::query(
         "INSERT INTO user_coupon (user_id, coupon_id, request_id, created_us) \
-         SELECT MIN(user_id), 1, 'other', 0 FROM users",
+         VALUES (?, 1, 'other', 0)",
     )
-    .execute(&mut *gate)
+    .bind(user.0)
+    .execute(&mut *other)
     .await
     .unwrap();
-    sqlx::query("UPDATE coupons SET quantity = 8").execute(&mut *gate).await.unwrap();
-    gate.commit().await.unwrap();
+    sqlx::query("UPDATE coupons SET quantity = 8").execute(&mut *other).await.unwrap();
+    let late = start(store, user, "r1");
+    mysql_waits(&mut other, 1).await;
+    other.commit().await.unwrap();
     late.await.unwrap()
 }
 
