@@ -1,7 +1,13 @@
 //! The whole suite as one binary, so that it links once. Each room has its own module.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there and then")]
+
+mod coupon;
 mod ledger;
 mod load;
+mod lock;
 mod scenario;
 mod server;
 mod support;
+mod tidy;
+mod verify;
