@@ -1,1 +1,3 @@
-//! x
+//! The integration suite: one binary, one module a room, so that it links once.
+
+mod tidy;
