@@ -1,3 +1,4 @@
 //! The integration suite: one binary, one module a room, so that it links once.
 
 mod tidy;
+mod verify;

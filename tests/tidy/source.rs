@@ -69,10 +69,10 @@ impl Source {
                 match token.text.as_str() {
                     "{" => depth += 1,
                     "}" => depth = depth.saturating_sub(1),
-                    name if depth == 0 || matches!(self.word(next - 1), "{" | ",") => {
-                        if depth <= 1 {
-                            names.push((name, token.line));
-                        }
+                    name if depth == 0
+                        || depth == 1 && matches!(self.word(next - 1), "{" | ",") =>
+                    {
+                        names.push((name, token.line));
                     }
                     _ => {}
                 }
