@@ -70,7 +70,7 @@ fn habits() -> impl Strategy<Value = Habits> {
 /// they take effect.
 fn play(units: i64, requests: &[Request], habits: Habits) -> Books {
     let begun = stock(units + habits.earlier, units, habits.earlier, habits.earlier);
-    let mut rows: Vec<_> = (1..=habits.earlier).map(|n| earlier_row(n)).collect();
+    let mut rows: Vec<_> = (1..=habits.earlier).map(earlier_row).collect();
     let mut attempts = Vec::new();
     let mut remaining = units;
     let mut by_effect: Vec<_> = requests.iter().zip(1..).collect();

@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::sound;
 use cplock::verify::{Ruling, audit, order};
 
-/// Goal: twenty times the attempts take nowhere near four hundred times as long. The limit is wide, since
-/// an unoptimised build on a shared machine is slow; a quadratic join would miss it by far.
+/// Goal: twenty times the attempts take nowhere near four hundred times as long. The limit is wide,
+/// since an unoptimised build on a shared machine is slow; a quadratic join misses it by far.
 #[test]
 fn a_million_attempts_are_judged_in_near_linear_time() {
     let mut times = Vec::new();
@@ -20,5 +20,10 @@ fn a_million_attempts_are_judged_in_near_linear_time() {
         assert!(order(books.attempts.as_deref().expect("sound")).overtakes > 0);
         times.push(begun.elapsed());
     }
-    assert!(times[1] < times[0] * 100, "40,000 took {:?} and 800,000 took {:?}", times[0], times[1]);
+    assert!(
+        times[1] < times[0] * 100,
+        "40,000 took {:?} and 800,000 took {:?}",
+        times[0],
+        times[1]
+    );
 }
