@@ -1,5 +1,5 @@
-//! What clients were told against what is there: missing, unexpected, refused but present, unknowns,
-//! and promises made twice.
+//! What clients were told against what is there: missing, unexpected, refused but present,
+//! unknowns, and promises made twice.
 
 use std::collections::HashMap;
 
@@ -136,7 +136,7 @@ pub(super) fn unknowns(sheet: &Sheet<'_>) -> Outcome {
     let outside = (least - rows).max(rows - most).max(0);
     if outside > 0 {
         let because = format!(
-            "{} is outside what {} acknowledged and {} unknown allow",
+            "{}: outside what {} acknowledged and {} unknown allow",
             many(rows, "row"),
             grouped(least),
             grouped(doubt)
