@@ -86,12 +86,7 @@ impl Line {
     }
 
     /// Leaves the line; if `request` holds it, the next one does now.
-    pub fn leave(
-        &mut self,
-        request: &str,
-        now: Moment,
-        wake: &mut dyn FnMut(&Holder) -> bool,
-    ) {
+    pub fn leave(&mut self, request: &str, now: Moment, wake: &mut dyn FnMut(&Holder) -> bool) {
         if let Some(ticket) = self.places.remove(request) {
             self.queue.remove(&ticket);
         }

@@ -41,7 +41,8 @@ impl Lock for SpinLock {
         };
         loop {
             // One poll of grace: the last try starts at the deadline and needs its answer.
-            let answer = timeout_at(deadline + self.terms.poll, self.store.take(key, request)).await;
+            let answer =
+                timeout_at(deadline + self.terms.poll, self.store.take(key, request)).await;
             if let Ok(Ok(true)) = answer {
                 withdraw.disarm();
                 return Ok(Lease {

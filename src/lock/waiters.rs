@@ -132,7 +132,8 @@ impl Waiters {
     pub fn went_out(&self, grant: &Grant) {
         let mut room = self.room();
         let Some(line) = room.lines.get_mut(&grant.key) else { return };
-        let by_it = |place: &Place| matches!(place, Place::Inside { token, .. } if *token == grant.token);
+        let by_it =
+            |place: &Place| matches!(place, Place::Inside { token, .. } if *token == grant.token);
         if line.get(&grant.request).is_some_and(|waiter| by_it(&waiter.place)) {
             line.remove(&grant.request);
         }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSubStream};
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, IntoConnectionInfo, RedisError, Script};
+use redis::{
+    AsyncConnectionConfig, Client, FromRedisValue, IntoConnectionInfo, RedisError, Script,
+};
 
 use super::super::lease_store::{Grant, Joined};
 use super::super::{Key, LockError};
