@@ -55,10 +55,10 @@ pub(super) enum Command {
 /// Settings of a server, where given.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct ServerFlags {
-    /// Database: sqlite://FILE, mysql://USER@HOST/DB (MySQL, MariaDB) or postgres://USER@HOST/DB
+    /// Database: `sqlite://FILE`, `mysql://USER@HOST/DB` (MySQL, MariaDB) or `postgres://USER@HOST/DB`
     #[arg(long, value_name = "URL", env = "CPLOCK_DB", hide_env_values = true)]
     pub(super) db: Option<String>,
-    /// Lease store: redis://HOST:PORT; without it leases live in the server process
+    /// Lease store: `redis://HOST:PORT`; without it leases live in the server process
     #[arg(long, value_name = "URL", env = "CPLOCK_REDIS", hide_env_values = true)]
     pub(super) redis: Option<String>,
     /// Claims worked on at once; the rest wait in arrival order [default: 200]
@@ -210,7 +210,7 @@ Examples:
 pub(super) struct VerifyArgs {
     /// A run's folder
     pub(super) bundle: Option<PathBuf>,
-    /// The service's database [default: sqlite://cplock.db]
+    /// The service's database [default: `sqlite://cplock.db`]
     #[arg(long, value_name = "URL", env = "CPLOCK_DB", hide_env_values = true)]
     pub(super) db: Option<String>,
     /// Judge the database alone, whatever runs are stored

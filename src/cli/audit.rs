@@ -15,7 +15,7 @@ const SETTLED_LOOKS: u32 = 3;
 /// Pause between two looks.
 const SETTLE_PAUSE: Duration = Duration::from_millis(200);
 /// Longest time to wait for the stock to settle: a claim that was cut off may still commit.
-const SETTLE_MAX: Duration = Duration::from_secs(60);
+const SETTLE_MAX: Duration = Duration::from_mins(1);
 
 /// Reads stock and rows once nothing moves any more, and writes them into `bundle`.
 ///

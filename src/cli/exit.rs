@@ -96,6 +96,7 @@ pub(super) struct UsageError {
 }
 
 /// Wrong usage or an invalid file (exit 2), told with `message`.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 pub(super) fn usage(message: impl ToString) -> anyhow::Error {
     UsageError { message: message.to_string() }.into()
 }

@@ -14,9 +14,9 @@ use tokio::process::{Child, Command};
 use crate::scenario::{ServerPlan, StrategyPlan};
 
 /// How long a server may take to listen.
-const START_MAX: Duration = Duration::from_secs(60);
+const START_MAX: Duration = Duration::from_mins(1);
 /// How long a server may take to drain; its own limit is 45 s.
-const STOP_MAX: Duration = Duration::from_secs(60);
+const STOP_MAX: Duration = Duration::from_mins(1);
 
 /// A running server.
 pub(super) struct ServerProcess {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::table::{Cell, Side, Table, Tone};
 use super::{Report, Run, units};
-use crate::ledger::measured::Latency;
+use crate::ledger::measured::{Latency, Measured};
 use crate::scenario::Expect;
 use crate::verify::{Counts, Ruling};
 
@@ -24,7 +24,7 @@ pub fn comparison(report: &Report) -> Table {
     line("issued rows", &|run| units::count(counts(run).and_then(|c| c.issued)).into());
     line("remaining", &|run| units::count(counts(run).and_then(|c| c.remaining)).into());
     line("acknowledged", &|run| units::count(run.measured.as_ref().map(|m| m.acknowledged)).into());
-    line("refused", &|run| units::count(run.measured.as_ref().map(|m| m.refused_total())).into());
+    line("refused", &|run| units::count(run.measured.as_ref().map(Measured::refused_total)).into());
     for reason in reasons(report) {
         line(&format!("· {}", reason.replace('_', " ")), &|run| {
             let refused = run.measured.as_ref().map(|m| m.refused.get(&reason).copied());

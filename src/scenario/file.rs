@@ -281,11 +281,11 @@ impl ServerPlan {
             return fail(format!("attempts = {}: must be 1 to 100", terms.attempts));
         }
         for (name, value) in [("wait", terms.wait), ("lease", terms.lease), ("poll", terms.poll)] {
-            if value < Duration::from_millis(1) || value > Duration::from_secs(3600) {
+            if value < Duration::from_millis(1) || value > Duration::from_hours(1) {
                 return fail(format!("{name}: must be 1ms to 1h"));
             }
         }
-        if terms.backoff > Duration::from_secs(3600) {
+        if terms.backoff > Duration::from_hours(1) {
             return fail("backoff: must be at most 1h".to_owned());
         }
         Ok(())
@@ -302,7 +302,7 @@ impl LoadPlan {
         if !(1..=100_000).contains(&self.vus_max()) {
             return fail("vus: the highest stage must have 1 to 100,000 VUs");
         }
-        let day = Duration::from_secs(24 * 3600);
+        let day = Duration::from_hours(24);
         if self.length() > day || self.length() < Duration::from_millis(100) {
             return fail("stages: must last 100ms to 24h in all");
         }

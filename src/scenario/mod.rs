@@ -123,7 +123,7 @@ impl Default for LoadPlan {
             iterations: None,
             users: UserMode::Shared,
             graceful_stop: Duration::from_secs(30),
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
             coupon: 1,
         }
     }
@@ -162,7 +162,7 @@ impl LoadPlan {
         for stage in &self.stages {
             let end = begin + stage.duration;
             if at < end {
-                let share = (at - begin).as_secs_f64() / stage.duration.as_secs_f64();
+                let share = at.saturating_sub(begin).as_secs_f64() / stage.duration.as_secs_f64();
                 let now = f64::from(from) + (f64::from(stage.vus) - f64::from(from)) * share;
                 #[expect(
                     clippy::cast_possible_truncation,
