@@ -161,7 +161,8 @@ pub enum StoreError {
     /// Waited too long for a row lock (1205, 55P03). Rolled back.
     #[error("waited too long for a row lock; rolled back")]
     LockWait,
-    /// Somebody else committed since the snapshot (1020, 40001, `SQLITE_BUSY_SNAPSHOT`). Rolled back.
+    /// Somebody else committed since the snapshot (1020, 40001, `SQLITE_BUSY_SNAPSHOT`). Rolled
+    /// back.
     #[error("the row changed since it was read; rolled back")]
     Conflict,
     /// No pooled connection became free in time. Nothing written.

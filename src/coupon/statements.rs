@@ -42,11 +42,13 @@ pub(super) const SNAPSHOT: &str = "SELECT c.initial_quantity, c.quantity, \
      FROM coupons c WHERE c.coupon_id = $1";
 
 /// One page of one coupon's rows, by keyset.
-pub(super) const ROWS_OF_COUPON: &str = "SELECT user_coupon_id, user_id, coupon_id, request_id, created_us FROM user_coupon \
+pub(super) const ROWS_OF_COUPON: &str = "SELECT \
+     user_coupon_id, user_id, coupon_id, request_id, created_us FROM user_coupon \
      WHERE coupon_id = $1 AND user_coupon_id > $2 ORDER BY user_coupon_id LIMIT $3";
 
 /// One page of one user's rows, by keyset.
-pub(super) const ROWS_OF_USER: &str = "SELECT user_coupon_id, user_id, coupon_id, request_id, created_us FROM user_coupon \
+pub(super) const ROWS_OF_USER: &str = "SELECT \
+     user_coupon_id, user_id, coupon_id, request_id, created_us FROM user_coupon \
      WHERE user_id = $1 AND user_coupon_id > $2 ORDER BY user_coupon_id LIMIT $3";
 
 /// One user.
@@ -59,7 +61,8 @@ pub(super) const USER_BY_EMAIL: &str =
 
 /// Users numbered $1 to $2 (at most 1,000, the engines' usual bound on recursion), e-mail $3, the
 /// number, $4; those that exist already are left as they are.
-pub(super) const INSERT_NUMBERED_USERS: &str = "INSERT INTO users (email, password_hash, nickname, address) \
+pub(super) const INSERT_NUMBERED_USERS: &str = "INSERT INTO users \
+     (email, password_hash, nickname, address) \
      WITH RECURSIVE seq (n) AS (SELECT CAST($1 AS DECIMAL(19)) UNION ALL \
        SELECT CAST(n + 1 AS DECIMAL(19)) FROM seq WHERE n < $2), \
      wanted (email) AS (SELECT $3 || n || $4 FROM seq) \
@@ -67,7 +70,8 @@ pub(super) const INSERT_NUMBERED_USERS: &str = "INSERT INTO users (email, passwo
      WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.email = w.email)";
 
 /// The ids of the same users, in the order of their numbers.
-pub(super) const NUMBERED_USERS: &str = "WITH RECURSIVE seq (n) AS (SELECT CAST($1 AS DECIMAL(19)) UNION ALL \
+pub(super) const NUMBERED_USERS: &str = "WITH RECURSIVE \
+     seq (n) AS (SELECT CAST($1 AS DECIMAL(19)) UNION ALL \
        SELECT CAST(n + 1 AS DECIMAL(19)) FROM seq WHERE n < $2) \
      SELECT u.user_id FROM seq JOIN users u ON u.email = $3 || n || $4 ORDER BY n";
 
