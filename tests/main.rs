@@ -1,2 +1,4 @@
 //! x
+
+#[cfg(test)]
 mod lock;
