@@ -17,6 +17,8 @@ pub struct Desk {
     write: WriteMode,
     /// Grants so far. The next one is stamped with one more.
     grants: AtomicU64,
+    /// Asks so far: makes each ask's name unique, whatever the client called its claim.
+    asks: AtomicU64,
 }
 
 /// A claim that got no receipt, with what it went through.
@@ -36,7 +38,7 @@ pub struct Denied {
 impl Desk {
     /// A desk that has granted nothing yet.
     pub fn new(lock: Arc<dyn Lock>, store: Store, write: WriteMode) -> Self {
-        Self { lock, store, write, grants: AtomicU64::new(0) }
+        Self { lock, store, write, grants: AtomicU64::new(0), asks: AtomicU64::new(0) }
     }
 
     /// The store behind the desk, for everything that moves no unit.
@@ -54,7 +56,9 @@ impl Desk {
     /// [`Denied`]. Nothing was written, unless its error is
     /// [`CommitUnknown`](super::StoreError::CommitUnknown).
     pub async fn issue(&self, claim: &Claim) -> Result<Receipt, Denied> {
-        let lease = match self.lock.acquire(&claim.coupon.key(), &claim.request).await {
+        // Two claims that carry the same client-made name must not share one grant.
+        let ask = format!("{}#{}", claim.request, self.asks.fetch_add(1, Ordering::Relaxed));
+        let lease = match self.lock.acquire(&claim.coupon.key(), &ask).await {
             Ok(lease) => lease,
             Err(error) => {
                 let error = error.into();

@@ -22,8 +22,8 @@ use super::{Key, Lease, Lock, LockError, Release, Strategy, Terms};
 ///
 /// While the store is away, waiters keep their place and are granted after it returns, as long as
 /// their tries last. Order is arrival order: a ticket is given once a request and never taken back;
-/// only a waiter whose process is absent when its turn comes can be overtaken, and it is first again
-/// when it returns.
+/// only a waiter whose process is absent when its turn comes can be overtaken, and it is first
+/// again when it returns.
 pub struct FairLock {
     store: Arc<dyn LeaseStore>,
     waiters: Arc<Waiters>,
@@ -35,10 +35,10 @@ impl FairLock {
     /// A fair lock over `store`, which pushes its grants to `waiters`. Starts the task that ticks
     /// the store; dropping the lock ends it. Must be called within a tokio runtime.
     pub fn new(store: Arc<dyn LeaseStore>, waiters: Arc<Waiters>, terms: Terms) -> Self {
-        let (ticked, room) = (store.clone(), waiters.clone());
+        let (kept, room) = (store.clone(), waiters.clone());
         let ticker = tokio::spawn(async move {
             loop {
-                let pause = ticked.tick().await;
+                let pause = kept.tick().await;
                 room.forget_lapsed(terms.lease);
                 sleep(pause).await;
             }

@@ -71,15 +71,13 @@ impl Line {
             holder.until = now.instant + self.lease;
             return holder.ticket;
         }
-        let ticket = match self.places.get(request) {
-            Some(&ticket) => ticket,
-            None => {
-                self.last_ticket = next(self.last_ticket, now);
-                self.queue.insert(self.last_ticket, request.to_owned());
-                self.places.insert(request.to_owned(), self.last_ticket);
-                self.last_ticket
-            }
-        };
+        let known = self.places.get(request).copied();
+        let ticket = known.unwrap_or_else(|| {
+            self.last_ticket = next(self.last_ticket, now);
+            self.queue.insert(self.last_ticket, request.to_owned());
+            self.places.insert(request.to_owned(), self.last_ticket);
+            self.last_ticket
+        });
         // The joiner learns of its own grant from the answer, not from a wake.
         self.advance(now, &mut |holder| holder.request == request || wake(holder));
         ticket

@@ -39,27 +39,34 @@ impl Lock for SpinLock {
             // Not even a fault matters here: what could not be given back lapses.
             Withdraw::new(async move { drop(store.give_back(&key, &request).await) })
         };
+        let mut failure = "no reply until the end of the wait".to_owned();
+        let mut refused = false;
         loop {
             // One poll of grace: the last try starts at the deadline and needs its answer.
-            let answer =
-                timeout_at(deadline + self.terms.poll, self.store.take(key, request)).await;
-            if let Ok(Ok(true)) = answer {
-                withdraw.disarm();
-                return Ok(Lease {
-                    key: key.clone(),
-                    request: request.to_owned(),
-                    ticket: None,
-                    token: None,
-                    waited: asked.elapsed(),
-                    granted_at: Instant::now(),
-                });
+            let last_moment = deadline + self.terms.poll;
+            match timeout_at(last_moment, self.store.take(key, request)).await {
+                Ok(Ok(true)) => {
+                    withdraw.disarm();
+                    return Ok(Lease {
+                        key: key.clone(),
+                        request: request.to_owned(),
+                        ticket: None,
+                        token: None,
+                        waited: asked.elapsed(),
+                        granted_at: Instant::now(),
+                    });
+                }
+                Ok(Ok(false)) => refused = true,
+                Ok(Err(fault)) => (refused, failure) = (false, fault.to_string()),
+                // Says nothing new: the answer before it stands.
+                Err(_late) => {}
             }
             let now = Instant::now();
             if now >= deadline {
-                return Err(match answer {
-                    Ok(Ok(_)) => LockError::WaitTimeout(asked.elapsed()),
-                    Ok(Err(fault)) => LockError::Store(fault.to_string()),
-                    Err(_) => LockError::Store("no reply until the end of the wait".to_owned()),
+                return Err(if refused {
+                    LockError::WaitTimeout(asked.elapsed())
+                } else {
+                    LockError::Store(failure)
                 });
             }
             sleep_until((now + self.terms.poll).min(deadline)).await;

@@ -80,7 +80,8 @@ impl Waiters {
         Seat { entry, grant }
     }
 
-    /// Forgets the claim of this seat, waiting or inside; false if a later seat of the same request took its place.
+    /// Forgets the claim of this seat, waiting or inside; false if a later seat of the same request
+    /// took its place.
     pub fn leave(&self, key: &Key, request: &str, entry: u64) -> bool {
         let mut room = self.room();
         let Some(line) = room.lines.get_mut(key) else { return true };
@@ -151,10 +152,11 @@ impl Waiters {
         });
     }
 
-    /// The lines on which somebody waits here.
+    /// The lines on which somebody waits here whom the store has told a ticket.
     pub fn keys(&self) -> Vec<Key> {
+        let seated = |waiter: &Waiter| waiter.waits() && waiter.ticket.is_some();
         let room = self.room();
-        let waited = room.lines.iter().filter(|(_, line)| line.values().any(Waiter::waits));
+        let waited = room.lines.iter().filter(|(_, line)| line.values().any(seated));
         waited.map(|(key, _)| key.clone()).collect()
     }
 

@@ -102,8 +102,9 @@ async fn giving_up_leaves_nothing_behind(case: Case) {
     let lock = case.open(Terms { wait, backoff, attempts: 2, ..patient() }).await;
     let key = fresh_key();
     let holder = lock.acquire(&key, "holder").await.unwrap();
-    let Err(LockError::WaitTimeout(waited)) = lock.acquire(&key, "impatient").await else {
-        panic!("granted while held");
+    let waited = match lock.acquire(&key, "impatient").await {
+        Err(LockError::WaitTimeout(waited)) => waited,
+        other => panic!("{other:?} while held"),
     };
     let patience = match case.strategy {
         Strategy::Fair => wait * 2 + backoff,

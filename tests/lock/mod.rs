@@ -1,4 +1,5 @@
-//! The lock room: one conformance suite over every strategy and store, and what only `fair` promises.
+//! The lock room: one conformance suite over every strategy and store, and what only `fair`
+//! promises.
 //!
 //! Here: what the files below share. Redis tests use the server named by `CPLOCK_TEST_REDIS`, or
 //! start their own where they count its commands or kill it.
@@ -48,8 +49,8 @@ fn shared_redis() -> String {
 /// Long enough never to matter unless a test means it to.
 fn patient() -> Terms {
     Terms {
-        wait: Duration::from_secs(60),
-        lease: Duration::from_secs(60),
+        wait: Duration::from_mins(1),
+        lease: Duration::from_mins(1),
         poll: Duration::from_millis(5),
         attempts: 1,
         backoff: Duration::ZERO,

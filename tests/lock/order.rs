@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use cplock::lock::fair::FairLock;
+use cplock::lock::lease_store::{Joined, LeaseStore};
 use cplock::lock::memory::MemoryStore;
 use cplock::lock::redis::RedisStore;
 use cplock::lock::waiters::Waiters;
@@ -200,4 +201,17 @@ async fn the_last_of_two_equal_asks_waits_in_the_place_of_the_first() {
     let last = last.await.unwrap();
     assert_eq!(lock.release(last).await, Release::Clean);
     assert_eq!(lock.release(other.await.unwrap()).await, Release::Clean);
+}
+
+/// A tick that overtakes the first join of a new line must not take it for one that lost its data.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tick_before_the_first_join_delays_nobody() {
+    let waiters = Arc::new(Waiters::default());
+    let url = shared_redis();
+    let store = RedisStore::open(&url, patient().lease, waiters.clone()).await.unwrap();
+    let key = fresh_key();
+    let _seat = waiters.enter(&key, "first");
+    store.tick().await;
+    let joined = store.join(&key, "first").await.unwrap();
+    assert!(matches!(joined, Joined::Granted(_)), "{joined:?}");
 }

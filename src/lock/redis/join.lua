@@ -1,4 +1,5 @@
--- Joins the line, or finds the place there is.  ARGV[5] waiter id   ARGV[6] ticket from before, or 0
+-- Joins the line, or finds the place there is.
+-- ARGV[5] waiter id   ARGV[6] ticket from before, or 0
 -- Returns {'granted', ticket, token} or {'queued', ticket, '0'}.
 local id = ARGV[5]
 if owner == id and till > now then

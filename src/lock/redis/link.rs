@@ -3,6 +3,7 @@
 //! A link is never repaired: when it fails, `mod.rs` replaces it and restores what it lost. Each
 //! move is one Lua script, so each is atomic.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSubStream};
@@ -10,6 +11,8 @@ use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, FromRedisValue, IntoConnectionInfo, RedisError, Script,
 };
+
+use tokio::sync::Notify;
 
 use super::super::lease_store::{Grant, Joined};
 use super::super::{Key, LockError};
@@ -69,6 +72,8 @@ pub(super) struct Site {
 pub(super) struct Link {
     connection: MultiplexedConnection,
     pub(super) run: Run,
+    /// Told when a command found this link broken before its push connection did.
+    pub(super) broken: Arc<Notify>,
 }
 
 /// One run of a Redis server, from its start to its end.
@@ -147,7 +152,7 @@ impl Site {
                 seconds * 1_000_000 + micros + micros_of(self.lease)
             }
         };
-        Ok((Link { connection, run: Run { id, quiet_until } }, pushes))
+        Ok((Link { connection, run: Run { id, quiet_until }, broken: Arc::default() }, pushes))
     }
 
     /// The URL without its password, for messages.

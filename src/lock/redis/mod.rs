@@ -1,8 +1,8 @@
 //! Leases in Redis (or Valkey), shared by every process that uses the same server.
 //!
-//! Here: what lasts longer than a connection. A task keeps a [`Link`] up, listens for pushed grants,
-//! and after a failure restores this process's places in line. The moves are in `link.rs`, their
-//! rules in the Lua files.
+//! Here: what lasts longer than a connection. A task keeps a [`Link`] up, listens for pushed
+//! grants, and after a failure restores this process's places in line. The moves are in `link.rs`,
+//! their rules in the Lua files.
 
 mod link;
 
@@ -38,8 +38,6 @@ struct Core {
     lease: Duration,
     waiters: Arc<Waiters>,
     state: Mutex<State>,
-    /// A command found the link broken before the push connection did.
-    broken: Notify,
 }
 
 /// What is known of the connection right now.
@@ -47,8 +45,6 @@ struct Core {
 struct State {
     /// `None` while Redis is away.
     link: Option<Link>,
-    /// How many links there have been after the first.
-    links: u64,
     /// Moves that take something back and were not confirmed; made up for on the next link.
     debts: Vec<Debt>,
 }
@@ -80,8 +76,7 @@ impl RedisStore {
             ))
         })?;
         let state = State { link: Some(link), ..State::default() };
-        let broken = Notify::new();
-        let core = Arc::new(Core { site, lease, waiters, state: Mutex::new(state), broken });
+        let core = Arc::new(Core { site, lease, waiters, state: Mutex::new(state) });
         let keeper = tokio::spawn(core.clone().keep(pushes));
         Ok(Self { core, keeper })
     }
@@ -97,8 +92,10 @@ impl Core {
     /// Listens for pushes; when either connection fails, replaces both and restores our places.
     async fn keep(self: Arc<Self>, mut pushes: PubSubStream) {
         loop {
-            self.listen(&mut pushes).await;
-            let Some(before) = self.state().link.take().map(|link| link.run) else { return };
+            let Ok(link) = self.link() else { return };
+            self.listen(&link.broken, &mut pushes).await;
+            self.state().link = None;
+            let before = link.run;
             let mut pause = FIRST_RETRY;
             pushes = loop {
                 match self.reconnect(&before).await {
@@ -113,7 +110,7 @@ impl Core {
     }
 
     /// Returns when the link is broken.
-    async fn listen(&self, pushes: &mut PubSubStream) {
+    async fn listen(&self, broken: &Notify, pushes: &mut PubSubStream) {
         loop {
             tokio::select! {
                 push = pushes.next() => {
@@ -126,7 +123,7 @@ impl Core {
                         drop(self.pass_on(&grant).await);
                     }
                 }
-                () = self.broken.notified() => return,
+                () = broken.notified() => return,
             }
         }
     }
@@ -147,7 +144,6 @@ impl Core {
             let settled = state.debts.is_empty()
                 && self.waiters.standing().iter().all(|who| who.ticket.is_some());
             if settled {
-                state.links += 1;
                 state.link = Some(link);
                 return Ok(pushes);
             }
@@ -194,20 +190,18 @@ impl Core {
         &self,
         make: impl AsyncFnOnce(&Site, &Link) -> Result<T, RedisError>,
     ) -> Result<T, Fault> {
-        let (link, number) = {
-            let state = self.state();
-            (state.link.clone(), state.links)
-        };
-        let link = link.ok_or_else(|| Fault("Redis is away; reconnecting".to_owned()))?;
+        let link = self.link()?;
         make(&self.site, &link).await.map_err(|error| {
-            let broken = error.is_io_error() || error.is_unrecoverable_error();
-            let state = self.state();
-            // A late complaint about a former link says nothing of this one.
-            if broken && state.link.is_some() && state.links == number {
-                self.broken.notify_one();
+            if error.is_io_error() || error.is_unrecoverable_error() {
+                link.broken.notify_one();
             }
             Fault(error.to_string())
         })
+    }
+
+    fn link(&self) -> Result<Link, Fault> {
+        let link = self.state().link.clone();
+        link.ok_or_else(|| Fault("Redis is away; reconnecting".to_owned()))
     }
 
     async fn tick_line(&self, key: &Key) -> Result<Option<Duration>, Fault> {

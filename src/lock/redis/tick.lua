@@ -4,7 +4,7 @@
 local beat = redis.call('ZSCORE', beats, ARGV[5])
 local absent = not beat or now - tonumber(beat) > STALE
 if not run then
-  -- Somebody waits, so this line existed: its data was lost without a restart.
+  -- The caller was told a ticket, so this line existed: its data was lost without a restart.
   quiet = now + lease
   redis.call('HSET', state, 'quiet', text(quiet))
 end
