@@ -5,7 +5,7 @@
 //! printing are not goose's. Everything it does beyond the schedule is switched off here:
 //! metrics (and their reset after the ramp), its telnet port, its tables, a TLS client per user.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 use goose::client::GooseClientBuilder;
@@ -32,12 +32,16 @@ pub(super) type Began = Arc<dyn Fn() + Send + Sync>;
 /// call [`stop`]. Waits while another attack runs.
 pub(super) async fn attack(stages: &[Stage], began: Began, life: Life) -> Result<(), LoadError> {
     let _turn = ONE_AT_A_TIME.lock().await;
-    let attack = prepare(stages, began, life)?;
     let quiet = QuietStdout::new()
         .map_err(|error| LoadError::Engine(format!("cannot set standard output aside: {error}")))?;
-    let result = attack.execute().await;
-    drop(quiet);
-    result.map(|_| ()).map_err(|error| fault(&error))
+    // goose's line is out before the first VU starts (see `configuration`), or never comes.
+    let quiet = Mutex::new(Some(quiet));
+    let first_ends_quiet: Life = Arc::new(move |vu| {
+        drop(quiet.lock().unwrap_or_else(PoisonError::into_inner).take());
+        life(vu)
+    });
+    let attack = prepare(stages, began, first_ends_quiet)?;
+    Box::pin(attack.execute()).await.map(|_| ()).map_err(|error| fault(&error))
 }
 
 /// Starts no further VU. The VUs' own lives are not ended by this.
@@ -48,11 +52,11 @@ pub(super) fn stop() {
 }
 
 fn prepare(stages: &[Stage], began: Began, life: Life) -> Result<GooseAttack, LoadError> {
-    let begin = Transaction::new(Arc::new(move |_| {
+    let opening = Transaction::new(Arc::new(move |_| {
         began();
         Box::pin(std::future::ready(Ok(())))
     }));
-    let live = Transaction::new(Arc::new(move |user| {
+    let whole_life = Transaction::new(Arc::new(move |user| {
         let vu = u32::try_from(user.weighted_users_index).unwrap_or(u32::MAX);
         let life = life(vu);
         Box::pin(async move {
@@ -67,8 +71,8 @@ fn prepare(stages: &[Stage], began: Began, life: Life) -> Result<GooseAttack, Lo
         .and_then(|attack| attack.set_client_builder_without_cookies(builder))
         .map_err(|error| fault(&error))?;
     Ok(attack
-        .test_start(begin)
-        .register_scenario(Scenario::new("claim").register_transaction(live)))
+        .test_start(opening)
+        .register_scenario(Scenario::new("claim").register_transaction(whole_life)))
 }
 
 /// The stages as goose's test plan. Its field is private; serde is the only way to whole
@@ -82,8 +86,10 @@ fn configuration(stages: &[Stage]) -> Result<GooseConfiguration, LoadError> {
     quiet.no_print_metrics = true;
     quiet.no_telnet = true;
     quiet.no_gzip = true;
-    let mut steps: Vec<(u32, u128)> =
-        stages.iter().map(|stage| (stage.vus, stage.duration.as_millis())).collect();
+    // goose prints "N users launched." at the end of its first step, whatever it is told. This
+    // empty step has it do so at the very start, while standard output is set aside.
+    let mut steps: Vec<(u32, u128)> = vec![(0, 0)];
+    steps.extend(stages.iter().map(|stage| (stage.vus, stage.duration.as_millis())));
     // Without an end at zero goose holds the last count for ever.
     if steps.last().is_some_and(|(vus, _)| *vus > 0) {
         steps.push((0, 0));

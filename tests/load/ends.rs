@@ -119,7 +119,7 @@ async fn first_signal_drains() {
     })
     .await;
     let mut load = plan(&[stage(20_000, 400), stage(60_000, 400)]);
-    load.think = Duration::from_secs(60);
+    load.think = Duration::from_mins(1);
     let desk = Desk::new(&service.url, load);
     let (measured, took) = stopped(&service, &desk, 10, false).await;
     same_books(&service, &desk, &measured);
@@ -133,7 +133,7 @@ async fn first_signal_drains() {
 async fn second_signal_cuts_off() {
     let service = Service::start(|_, _| Act::Hang).await;
     let mut load = plan(&[stage(0, 10), stage(60_000, 10)]);
-    (load.timeout, load.graceful_stop) = (Duration::from_secs(60), Duration::from_secs(60));
+    (load.timeout, load.graceful_stop) = (Duration::from_mins(1), Duration::from_mins(1));
     let desk = Desk::new(&service.url, load);
     let (measured, took) = stopped(&service, &desk, 10, true).await;
     same_books(&service, &desk, &measured);

@@ -87,9 +87,8 @@ impl Drop for Service {
 
 /// The body of a success.
 pub(crate) fn granted(row: usize) -> String {
-    format!(
-        r#"{{"code":200,"status":"OK","message":"ok","data":{{"userCouponId":{row},"couponId":1,"quantity":9}}}}"#
-    )
+    let data = format!(r#"{{"userCouponId":{row},"couponId":1,"quantity":9}}"#);
+    format!(r#"{{"code":200,"status":"OK","message":"ok","data":{data}}}"#)
 }
 
 /// The body of an error.
@@ -133,9 +132,9 @@ async fn serve(mut stream: TcpStream, script: Script, seen: Arc<Seen>) {
 async fn request(stream: &mut TcpStream, held: &mut Vec<u8>) -> Option<Hit> {
     loop {
         if let Some(end) = held.windows(4).position(|four| four == b"\r\n\r\n") {
-            let head = String::from_utf8(held[..end].to_vec()).unwrap();
+            let lines = String::from_utf8(held[..end].to_vec()).unwrap();
             let header = |name: &str| {
-                let line = head.lines().find_map(|line| {
+                let line = lines.lines().find_map(|line| {
                     let (key, value) = line.split_once(": ")?;
                     key.eq_ignore_ascii_case(name).then(|| value.to_owned())
                 });
@@ -146,7 +145,7 @@ async fn request(stream: &mut TcpStream, held: &mut Vec<u8>) -> Option<Hit> {
                 let body = String::from_utf8(held[end + 4..end + 4 + length].to_vec()).unwrap();
                 held.drain(..end + 4 + length);
                 return Some(Hit {
-                    path: head.split(' ').nth(1).unwrap().to_owned(),
+                    path: lines.split(' ').nth(1).unwrap().to_owned(),
                     request_id: header("x-request-id"),
                     token: header("authorization"),
                     body,
