@@ -36,6 +36,7 @@ pub use progress::Watch;
 pub use stop::Stop;
 pub use transport::Target;
 
+use self::goose::{Life, Script};
 use crate::ledger::file::LedgerError;
 use crate::ledger::measured::{Measured, Second};
 use crate::scenario::LoadPlan;
@@ -157,10 +158,9 @@ async fn attack(
     run: Arc<Run>,
     iterate: fn(Arc<Run>, u32) -> BoxFuture<'static, ()>,
 ) -> Result<(), LoadError> {
-    let beginner = Arc::clone(&run);
-    let began = Arc::new(move || beginner.begin());
+    let (beginner, ender) = (Arc::clone(&run), Arc::clone(&run));
     let stages = run.plan.stages.clone();
-    let life: goose::Life = Arc::new(move |vu| {
+    let life: Life = Arc::new(move |vu| {
         let run = Arc::clone(&run);
         Box::pin(async move {
             run.tally.began();
@@ -169,11 +169,13 @@ async fn attack(
             run.tally.ended(life.is_ok());
         })
     });
-    goose::attack(&stages, began, life).await
+    let began = Box::new(move || beginner.begin());
+    let over = Box::new(move || ender.over());
+    self::goose::attack(&stages, Script { began, life, over }).await
 }
 
-/// Watches the run until every VU has gone: passes the stop on, ends the schedule when nobody is
-/// left to ask, takes the line of each second, and shows the progress.
+/// Watches the run until every VU has gone: passes the stop on, stops a run whose ledger cannot be
+/// written, takes the line of each second, and shows the progress.
 async fn oversee(
     run: &Run,
     mut attack: JoinHandle<Result<(), LoadError>>,
@@ -204,9 +206,6 @@ async fn oversee(
             _ = tick.tick() => {
                 if run.ledger_failed() {
                     run.stop.now();
-                }
-                if run.stop.is_set() || run.done() {
-                    goose::stop();
                 }
                 display.show(run);
             }

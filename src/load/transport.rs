@@ -415,8 +415,14 @@ mod tests {
 
     /// Answers each connection with its bytes, and counts the requests.
     async fn answers(replies: Vec<&'static [u8]>) -> (u16, tokio::task::JoinHandle<usize>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        // Below the ports that connections take for themselves.
+        let mut ports = 24_100..24_200;
+        let (port, listener) = loop {
+            let port = ports.next().expect("one of a hundred ports is free");
+            if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await {
+                break (port, listener);
+            }
+        };
         let count = tokio::spawn(async move {
             let mut requests = 0;
             for bytes in replies {
@@ -438,7 +444,7 @@ mod tests {
     #[tokio::test]
     async fn reqwest_keeps_the_rules() {
         let (port, count) = answers(vec![
-            b"HTTP/1.1 307 X\r\nlocation: /again\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno",
+            b"HTTP/1.1 307 X\r\nlocation: /a\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno",
             b"",
             b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc",
         ])

@@ -2,7 +2,7 @@
 //!
 //! It reads HTTP/1 itself: resetting in the middle of a reply is not something a framework offers.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ type Script = Arc<dyn Fn(usize, &Hit) -> Act + Send + Sync>;
 impl Service {
     /// Starts on a free port; the script gets the request's number from 0.
     pub(crate) async fn start(script: impl Fn(usize, &Hit) -> Act + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = listen().await;
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Seen::default());
         let (script, theirs): (Script, _) = (Arc::new(script), Arc::clone(&seen));
@@ -82,6 +82,18 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         self.listening.abort();
+    }
+}
+
+/// Listens on a free port, below those that connections take for themselves.
+pub(crate) async fn listen() -> TcpListener {
+    static NEXT: AtomicU16 = AtomicU16::new(24_200);
+    loop {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(port < 32_000, "no free port");
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await {
+            return listener;
+        }
     }
 }
 
