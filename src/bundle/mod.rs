@@ -371,6 +371,6 @@ mod tests {
     #[test]
     fn stamps_are_plain_file_names() {
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_377_690);
-        assert_eq!(utc_stamp(at), "20261122-204130");
+        assert_eq!(utc_stamp(at), "20261122-200130");
     }
 }
