@@ -30,9 +30,6 @@ export default function () {{
 
 
 def cplock_command(target, out):
-    if os.environ.get("BENCH_DRIVER"):
-        driver = "target/release/examples/drive"
-        return [driver, target, str(VUS), str(RAMP_S), str(HOLD_S), str(out)]
     return [
         "target/release/cplock", "load", "--target", target, "--vus", str(VUS),
         "--ramp", f"{RAMP_S}s", "--hold", f"{HOLD_S}s", "--think", "0s",
