@@ -11,11 +11,12 @@
 //! | [`ledger`] | what clients were told: attempts, outcomes, latency histograms | – |
 //! | [`load`] | who asks: virtual users, connections, progress | scenario, ledger |
 //! | [`verify`] | do the books balance: pure checks, no I/O, no clock, no async | coupon (types), ledger |
-//! | [`bundle`] | what one run leaves on disk, and reading it back | coupon, ledger, verify |
+//! | [`bundle`] | what one run leaves on disk, and reading it back | scenario, coupon, ledger, verify |
 //! | [`report`] | what is shown: finished numbers in, tables and documents out | scenario, ledger, verify |
 //! | [`cli`] | what the user types; the only room that prints, exits or reads the environment | all |
 //!
-//! `tests/tidy.rs` fails on any other edge, and holds the home of each third-party crate.
+//! [`address`] is a single function that every room may use: it hides passwords in URLs.
+//! `tests/tidy` fails on any other edge, and holds the home of each third-party crate.
 //!
 //! # Life of one claim (no way back)
 //!

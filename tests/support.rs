@@ -51,7 +51,7 @@ impl Laboratory {
         store.seed(COUPON, "test", stock, false).await.expect("stock");
         let user = store.create_user("a@b", "no hash", "a", "").await.expect("a user");
         let lock = lock::open(strategy, Terms::default(), None).await.expect("in process");
-        let desk = Desk::new(lock, store.clone(), WriteMode::ReadModifyWrite);
+        let desk = Desk::new(lock, store.clone(), WriteMode::ReadModifyWrite.into());
         let app = App::new(desk, Tokens::new(SECRET), 100, limits);
         let token = format!("Bearer {}", Tokens::new(SECRET).mint(user));
         Self { folder, store, app, user, token }

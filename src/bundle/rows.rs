@@ -95,12 +95,11 @@ fn record(text: &str) -> Result<(Vec<String>, &str), &'static str> {
     let mut fields = Vec::new();
     let mut rest = text;
     loop {
-        let (field, after) = match rest.strip_prefix('"') {
-            Some(inside) => quoted_field(inside)?,
-            None => {
-                let end = rest.find([',', '\n']).ok_or("the line is cut off")?;
-                (rest[..end].to_owned(), &rest[end..])
-            }
+        let (field, after) = if let Some(inside) = rest.strip_prefix('"') {
+            quoted_field(inside)?
+        } else {
+            let end = rest.find([',', '\n']).ok_or("the line is cut off")?;
+            (rest[..end].to_owned(), &rest[end..])
         };
         fields.push(field);
         match after.as_bytes().first() {

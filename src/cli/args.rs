@@ -67,6 +67,9 @@ pub(super) struct ServerFlags {
     /// Database connections [default: 10]
     #[arg(long, value_name = "N", env = "CPLOCK_DB_POOL")]
     pub(super) db_pool: Option<u32>,
+    /// The application's own time between its read and its write [default: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = duration, env = "CPLOCK_GAP")]
+    pub(super) gap: Option<Duration>,
     /// Longest wait for the lock in one try [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = duration, env = "CPLOCK_WAIT")]
     pub(super) wait: Option<Duration>,
@@ -94,6 +97,7 @@ impl ServerFlags {
             redis: self.redis.clone().or(plan.redis),
             workers: self.workers.unwrap_or(plan.workers),
             db_pool: self.db_pool.unwrap_or(plan.db_pool),
+            gap: self.gap.unwrap_or(plan.gap),
             terms: Terms {
                 wait: self.wait.unwrap_or(terms.wait),
                 lease: self.lease.unwrap_or(terms.lease),

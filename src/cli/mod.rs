@@ -75,7 +75,7 @@ fn tell(printer: Printer, error: &anyhow::Error) -> Exit {
     }
     let line = format!("{error:#}").lines().map(str::trim).collect::<Vec<_>>().join("; ");
     printer.complain(&format!("error: {}", plain(&line)));
-    if error.chain().any(|cause| cause.is::<UsageError>()) {
+    if error.chain().any(<dyn std::error::Error>::is::<UsageError>) {
         Exit::Usage
     } else {
         Exit::CouldNotRun

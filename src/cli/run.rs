@@ -67,7 +67,8 @@ pub(super) async fn run(args: &RunArgs, printer: Printer) -> anyhow::Result<Exit
         return Ok(exit);
     }
     super::report::print(&session.bundle.read_json(bundle::REPORT)?, args.format, printer)?;
-    printer.say(&format!("{}: {}", session.bundle.path().display(), exit.words()));
+    let end = if exit == Exit::Ok { "every strategy ended as announced" } else { exit.words() };
+    printer.say(&format!("{}: {end}", session.bundle.path().display()));
     Ok(exit)
 }
 
@@ -149,6 +150,7 @@ impl Session<'_> {
         let server = &self.scenario.server;
         let mut settings = store.server_facts().await?;
         settings.push(("workers".to_owned(), server.workers.to_string()));
+        settings.push(("gap".to_owned(), humantime::format_duration(server.gap).to_string()));
         settings.push(("database connections".to_owned(), server.db_pool.to_string()));
         let leases = server.redis.as_deref().map(crate::address::redacted);
         settings.push(("leases".to_owned(), leases.unwrap_or("the server process".to_owned())));

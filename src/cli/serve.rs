@@ -9,9 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::args::ServeArgs;
 use super::exit::{Exit, usage};
 use super::printer::Printer;
-use crate::coupon::CouponId;
 use crate::coupon::issue::Desk;
 use crate::coupon::store::Store;
+use crate::coupon::{CouponId, Work};
 use crate::scenario::ServerPlan;
 use crate::server::auth::{self, Tokens};
 use crate::server::{App, Limits};
@@ -36,7 +36,7 @@ pub(super) async fn serve(args: &ServeArgs, printer: Printer) -> anyhow::Result<
     // Last, once all else works: this is what deletes rows.
     let store = open_store(plan.db.as_deref().unwrap_or(DB_DEFAULT), plan.db_pool).await?;
     stock(&store, args, printer).await?;
-    let desk = Desk::new(lock, store.clone(), args.write);
+    let desk = Desk::new(lock, store.clone(), Work { write: args.write, gap: plan.gap });
     let app = App::new(desk, tokens, plan.workers, limits());
     warn_beyond_loopback(args.listen, printer);
     let address = listener.local_addr().context("cannot read the address")?;

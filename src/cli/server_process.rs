@@ -89,6 +89,7 @@ fn settings(plan: &ServerPlan) -> Vec<String> {
     [
         ("--workers", plan.workers.to_string()),
         ("--db-pool", plan.db_pool.to_string()),
+        ("--gap", span(plan.gap)),
         ("--wait", span(terms.wait)),
         ("--lease", span(terms.lease)),
         ("--poll", span(terms.poll)),

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::store::Store;
-use super::{Claim, GrantFacts, IssueError, Receipt, WriteMode};
+use super::{Claim, GrantFacts, IssueError, Receipt, Work};
 use crate::lock::{Lock, Release};
 
-/// Where claims are answered: one lock, one store, one way to write.
+/// Where claims are answered: one lock, one store, one way to work.
 pub struct Desk {
     lock: Arc<dyn Lock>,
     store: Store,
-    write: WriteMode,
+    work: Work,
     /// Grants so far. The next one is stamped with one more.
     grants: AtomicU64,
     /// Asks so far: makes each ask's name unique, whatever the client called its claim.
@@ -37,8 +37,8 @@ pub struct Denied {
 
 impl Desk {
     /// A desk that has granted nothing yet.
-    pub fn new(lock: Arc<dyn Lock>, store: Store, write: WriteMode) -> Self {
-        Self { lock, store, write, grants: AtomicU64::new(0), asks: AtomicU64::new(0) }
+    pub fn new(lock: Arc<dyn Lock>, store: Store, work: Work) -> Self {
+        Self { lock, store, work, grants: AtomicU64::new(0), asks: AtomicU64::new(0) }
     }
 
     /// The store behind the desk, for everything that moves no unit.
@@ -74,7 +74,7 @@ impl Desk {
         };
 
         // Committed, or rolled back, when this returns: only then may somebody else enter.
-        let result = self.store.issue_one(claim, self.write).await;
+        let result = self.store.issue_one(claim, self.work).await;
         let release = self.lock.release(lease).await;
 
         let hold = granted_at.elapsed();

@@ -72,6 +72,23 @@ impl WriteMode {
     }
 }
 
+/// What is done for one claim once it is inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Work {
+    /// How the unit moves.
+    pub write: WriteMode,
+    /// Gap: the application's own time between its read and its write, as an ORM or a remote call
+    /// takes it. Zero unless a scenario says otherwise.
+    pub gap: Duration,
+}
+
+impl From<WriteMode> for Work {
+    /// That write mode without a gap.
+    fn from(write: WriteMode) -> Self {
+        Self { write, gap: Duration::ZERO }
+    }
+}
+
 /// What the store tells of one committed issue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {

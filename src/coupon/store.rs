@@ -3,12 +3,13 @@
 //! Written once over the driver in `db.rs`; tables are created in `tables.rs`, users are kept in
 //! `users.rs`. Who may write, and when, is not decided here (`issue.rs`).
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::db::{Arg, Db, Intent, Kind, Tx};
 use super::fault::Fault;
 use super::{
-    Claim, CouponId, IssuedRow, Snapshot, StoreError, UserId, WriteMode, Written, open, statements,
+    Claim, CouponId, IssuedRow, Snapshot, StoreError, UserId, Work, WriteMode, Written, open,
+    statements,
 };
 
 /// One database and its pool of connections. Clones share the pool.
@@ -177,16 +178,16 @@ impl Store {
     /// Nothing was written, as each variant of [`StoreError`] says, except for
     /// [`StoreError::CommitUnknown`]. A request name that was used before is a
     /// [`StoreError::Duplicate`].
-    pub async fn issue_one(&self, claim: &Claim, write: WriteMode) -> Result<Written, StoreError> {
-        match write {
-            WriteMode::ReadModifyWrite => self.read_modify_write(claim).await,
+    pub async fn issue_one(&self, claim: &Claim, work: Work) -> Result<Written, StoreError> {
+        match work.write {
+            WriteMode::ReadModifyWrite => self.read_modify_write(claim, work.gap).await,
         }
     }
 
     /// Read, insert, write back: what an ORM flushes for `coupon.quantity -= 1; save(row)`. The
     /// insert comes before the update, as Hibernate orders them: on InnoDB the insert's foreign
     /// key takes a shared lock on the coupon that the update then needs exclusively.
-    async fn read_modify_write(&self, claim: &Claim) -> Result<Written, StoreError> {
+    async fn read_modify_write(&self, claim: &Claim, gap: Duration) -> Result<Written, StoreError> {
         let mut tx = self.db.begin(Intent::Read).await?;
         let quantity = match look(&mut tx, claim).await {
             Ok(quantity) => quantity,
@@ -199,7 +200,10 @@ impl Store {
             // A SQLite transaction whose snapshot is old may not write: it fails and never loses
             // an update. What is to be shown is an entity read earlier, so the read stands alone.
             tx.rollback().await;
+            think(gap).await;
             tx = self.db.begin(Intent::Write).await?;
+        } else {
+            think(gap).await;
         }
         let written =
             write_back(&mut tx, claim, quantity).await.map(|row| Written { row, quantity });
@@ -221,6 +225,14 @@ async fn replace(
     tx.execute(statements::DELETE_COUPON, &[id]).await?;
     tx.execute(statements::INSERT_COUPON, &whole).await?;
     Ok(())
+}
+
+/// The application's own time between its read and its write.
+async fn think(gap: Duration) {
+    // Even a sleep of zero may wait for the next millisecond.
+    if !gap.is_zero() {
+        tokio::time::sleep(gap).await;
+    }
 }
 
 /// The quantity that this claim would take from, without any lock.

@@ -325,7 +325,8 @@ pub struct Reader {
 /// Opens a ledger and reads its header.
 ///
 /// # Errors
-/// [`LedgerError::Read`], [`LedgerError::Schema`], or [`LedgerError::Torn`] for an unfinished header.
+/// [`LedgerError::Read`], [`LedgerError::Schema`], or [`LedgerError::Torn`] for an unfinished
+/// header.
 pub fn read(path: &Path) -> Result<Reader, LedgerError> {
     let name = path.display().to_string();
     let file =

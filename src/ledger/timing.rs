@@ -107,8 +107,8 @@ impl Timings {
         all.value_at_quantile(0.95)
     }
 
-    /// Finished distributions: `all` (attempts with a reply), `acknowledged`, `refused` (sent ones),
-    /// `unknown` (until the reply or until giving up); absent where nothing was recorded.
+    /// Finished distributions: `all` (attempts with a reply), `acknowledged`, `refused` (those
+    /// sent), `unknown` (until the reply or until giving up); absent where nothing was recorded.
     pub fn finish(&self) -> BTreeMap<String, Latency> {
         let groups = self.groups();
         groups.iter().map(|(name, histogram)| ((*name).to_owned(), summary(histogram))).collect()

@@ -5,13 +5,15 @@
 //! printing are not goose's. Everything it does beyond the schedule is switched off here:
 //! metrics (and their reset after the ramp), its telnet port, its tables, a TLS client per user.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use goose::client::GooseClientBuilder;
 use goose::config::GooseConfiguration;
 use goose::goose::{Scenario, Transaction};
 use goose::{GooseAttack, GooseError};
+use tokio::time::MissedTickBehavior;
 
 use super::LoadError;
 use super::process::QuietStdout;
@@ -23,36 +25,58 @@ static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(())
 /// What one VU does from its start to its end; the argument counts the starts from 0.
 pub(super) type Life = Arc<dyn Fn(u32) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// What happens at the very start of the stages.
-pub(super) type Began = Arc<dyn Fn() + Send + Sync>;
+/// What the schedule needs to know of the run.
+pub(super) struct Script {
+    /// Called at the very start of the stages.
+    pub(super) began: Box<dyn Fn() + Send + Sync>,
+    /// Called for each VU that starts.
+    pub(super) life: Life,
+    /// Asked again and again: whether no further VU should start. It stays true once it was.
+    pub(super) over: Box<dyn Fn() -> bool + Send + Sync>,
+}
 
-/// Starts a VU whenever the stages ask for one more, and returns when every life has ended.
+/// How often `over` is asked.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+/// Starts a VU whenever the stages ask for one more, until they end or the script says so, and
+/// returns when every life has ended. Lives are not ended here. Waits while another attack runs.
 ///
-/// Dropping the future does not end the VUs (they are tasks of their own): end their lives, and
-/// call [`stop`]. Waits while another attack runs.
-pub(super) async fn attack(stages: &[Stage], began: Began, life: Life) -> Result<(), LoadError> {
+/// Run it as a task: dropping the future does not end the VUs, which are tasks of their own.
+pub(super) async fn attack(stages: &[Stage], script: Script) -> Result<(), LoadError> {
+    let Script { began, life, over } = script;
     let _turn = ONE_AT_A_TIME.lock().await;
-    let attack = prepare(stages, began, life)?;
     let quiet = QuietStdout::new()
         .map_err(|error| LoadError::Engine(format!("cannot set standard output aside: {error}")))?;
-    let result = attack.execute().await;
-    drop(quiet);
-    result.map(|_| ()).map_err(|error| fault(&error))
+    // goose's line is out before the first VU starts (see `configuration`), or never comes.
+    let quiet = Mutex::new(Some(quiet));
+    let first_ends_quiet: Life = Arc::new(move |vu| {
+        drop(quiet.lock().unwrap_or_else(PoisonError::into_inner).take());
+        life(vu)
+    });
+    let mut attack = Box::pin(prepare(stages, began, first_ends_quiet)?.execute());
+    let mut ask = tokio::time::interval(ASK_EVERY);
+    ask.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            ended = &mut attack => return ended.map(|_| ()).map_err(|error| fault(&error)),
+            // Repeated, because goose forgets a stop that comes before its start.
+            _ = ask.tick() => if over() {
+                goose::trigger_killswitch("cplock stops the run");
+            }
+        }
+    }
 }
 
-/// Starts no further VU. The VUs' own lives are not ended by this.
-///
-/// goose forgets a stop that comes before its start, so it is repeated until the attack is over.
-pub(super) fn stop() {
-    goose::trigger_killswitch("cplock stops the run");
-}
-
-fn prepare(stages: &[Stage], began: Began, life: Life) -> Result<GooseAttack, LoadError> {
-    let begin = Transaction::new(Arc::new(move |_| {
+fn prepare(
+    stages: &[Stage],
+    began: Box<dyn Fn() + Send + Sync>,
+    life: Life,
+) -> Result<GooseAttack, LoadError> {
+    let opening = Transaction::new(Arc::new(move |_| {
         began();
         Box::pin(std::future::ready(Ok(())))
     }));
-    let live = Transaction::new(Arc::new(move |user| {
+    let whole_life = Transaction::new(Arc::new(move |user| {
         let vu = u32::try_from(user.weighted_users_index).unwrap_or(u32::MAX);
         let life = life(vu);
         Box::pin(async move {
@@ -67,8 +91,8 @@ fn prepare(stages: &[Stage], began: Began, life: Life) -> Result<GooseAttack, Lo
         .and_then(|attack| attack.set_client_builder_without_cookies(builder))
         .map_err(|error| fault(&error))?;
     Ok(attack
-        .test_start(begin)
-        .register_scenario(Scenario::new("claim").register_transaction(live)))
+        .test_start(opening)
+        .register_scenario(Scenario::new("claim").register_transaction(whole_life)))
 }
 
 /// The stages as goose's test plan. Its field is private; serde is the only way to whole
@@ -82,8 +106,10 @@ fn configuration(stages: &[Stage]) -> Result<GooseConfiguration, LoadError> {
     quiet.no_print_metrics = true;
     quiet.no_telnet = true;
     quiet.no_gzip = true;
-    let mut steps: Vec<(u32, u128)> =
-        stages.iter().map(|stage| (stage.vus, stage.duration.as_millis())).collect();
+    // goose prints "N users launched." at the end of its first step, whatever it is told. This
+    // empty step has it do so at the very start, while standard output is set aside.
+    let mut steps: Vec<(u32, u128)> = vec![(0, 0)];
+    steps.extend(stages.iter().map(|stage| (stage.vus, stage.duration.as_millis())));
     // Without an end at zero goose holds the last count for ever.
     if steps.last().is_some_and(|(vus, _)| *vus > 0) {
         steps.push((0, 0));

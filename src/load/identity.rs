@@ -18,7 +18,7 @@ use crate::scenario::UserMode;
 /// Sign-ups in flight at once.
 const CONNECTIONS: usize = 64;
 /// Longest wait for one reply of the sign-up: it hashes passwords, and 64 of them at a time.
-const SIGN_UP_LIMIT: Duration = Duration::from_secs(60);
+const SIGN_UP_LIMIT: Duration = Duration::from_mins(1);
 
 /// One user, as the target knows it.
 #[derive(Clone, PartialEq, Eq)]

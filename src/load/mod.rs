@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -37,6 +38,7 @@ pub use progress::Watch;
 pub use stop::Stop;
 pub use transport::Target;
 
+use self::goose::{Life, Script};
 use crate::ledger::file::LedgerError;
 use crate::ledger::measured::{Measured, Second};
 use crate::scenario::LoadPlan;
@@ -123,8 +125,10 @@ pub enum LoadError {
 /// one process take turns.
 ///
 /// The first call on `stop` lets attempts in flight end within the plan's graceful stop, the
-/// second cuts them off; both still return the numbers measured. Standard output is shut meanwhile
-/// (see `process.rs`). The runtime must have timers and I/O; with one thread only the ramp is late.
+/// second cuts them off; both still return the numbers measured. Standard output is shut for the
+/// milliseconds before the first VU (see `process.rs`). CPU time is the whole process's, so an
+/// embedded server's is in it. The runtime needs timers and I/O, and more than one thread for an
+/// accurate ramp.
 ///
 /// # Errors
 /// See [`LoadError`]. After any but `Ledger`, `Latency` and `Engine`, no claim was sent.
@@ -135,7 +139,7 @@ pub async fn drive(job: Job, stop: &Stop, watch: Watch) -> Result<Measured, Load
     let mut seconds = Vec::new();
     if !stop.is_set() {
         let mut display = Display::new(watch, &run.plan);
-        let attack = tokio::spawn(attack(Arc::clone(&run)));
+        let attack = tokio::spawn(attack(Arc::clone(&run), |run, vu| Box::pin(vu::live(run, vu))));
         seconds = oversee(&run, attack, stop, &mut display).await?;
         display.finish(&run);
     }
@@ -152,24 +156,28 @@ impl Drop for EndWithCaller {
     }
 }
 
-async fn attack(run: Arc<Run>) -> Result<(), LoadError> {
-    let beginner = Arc::clone(&run);
-    let began = Arc::new(move || beginner.begin());
+async fn attack(
+    run: Arc<Run>,
+    iterate: fn(Arc<Run>, u32) -> BoxFuture<'static, ()>,
+) -> Result<(), LoadError> {
+    let (beginner, ender) = (Arc::clone(&run), Arc::clone(&run));
     let stages = run.plan.stages.clone();
-    let life: goose::Life = Arc::new(move |vu| {
+    let life: Life = Arc::new(move |vu| {
         let run = Arc::clone(&run);
         Box::pin(async move {
             run.tally.began();
             // A panic is a fault of ours: it is told as a lost VU, and the others go on.
-            let life = AssertUnwindSafe(vu::live(Arc::clone(&run), vu)).catch_unwind().await;
+            let life = AssertUnwindSafe(iterate(Arc::clone(&run), vu)).catch_unwind().await;
             run.tally.ended(life.is_ok());
         })
     });
-    goose::attack(&stages, began, life).await
+    let began = Box::new(move || beginner.begin());
+    let over = Box::new(move || ender.over());
+    self::goose::attack(&stages, Script { began, life, over }).await
 }
 
-/// Watches the run until every VU has gone: passes the stop on, ends the schedule when nobody is
-/// left to ask, takes the line of each second, and shows the progress.
+/// Watches the run until every VU has gone: passes the stop on, stops a run whose ledger cannot be
+/// written, takes the line of each second, and shows the progress.
 async fn oversee(
     run: &Run,
     mut attack: JoinHandle<Result<(), LoadError>>,
@@ -200,9 +208,6 @@ async fn oversee(
             _ = tick.tick() => {
                 if run.ledger_failed() {
                     run.stop.now();
-                }
-                if run.stop.is_set() || run.done() {
-                    goose::stop();
                 }
                 display.show(run);
             }
@@ -247,5 +252,52 @@ impl Seconds {
         if run.tally.counts() != self.counts {
             self.take(run);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Stage, UserMode};
+
+    /// A life that panics is counted as lost; the others live on, and the run ends with its
+    /// numbers.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_panic_loses_one_vu() {
+        let folder = tempfile::tempdir().unwrap();
+        let stage = |seconds| Stage { duration: Duration::from_secs(seconds), vus: 4 };
+        let job = Job {
+            plan: LoadPlan {
+                stages: vec![stage(0), stage(3)],
+                think: Duration::ZERO,
+                iterations: None,
+                users: UserMode::Shared,
+                graceful_stop: Duration::ZERO,
+                timeout: Duration::from_secs(1),
+                coupon: 1,
+            },
+            target: Target::parse("http://127.0.0.1:9").unwrap(),
+            identities: vec![Identity::of_token("t")],
+            run: "r1".to_owned(),
+            ledger: folder.path().join("ledger.ndjson"),
+            latency: folder.path().join("latency.hlog"),
+        };
+        let run = Arc::new(Run::new(&job).await.unwrap());
+        let attack = tokio::spawn(attack(Arc::clone(&run), |run, vu| {
+            Box::pin(async move {
+                assert_ne!(vu, 2, "the panic of this test");
+                // The others stay until all are there.
+                while run.tally.vus() + run.tally.vus_ended() < 4 {
+                    tokio::task::yield_now().await;
+                }
+            })
+        }));
+        let mut display = Display::new(Watch::Nobody, &run.plan);
+        let begin = Instant::now();
+        oversee(&run, attack, &Stop::new(), &mut display).await.unwrap();
+        assert!(begin.elapsed() < Duration::from_secs(2), "ends when nobody is left");
+        let measured = run.finish(&job, Ends::default()).unwrap();
+        assert_eq!((measured.vus_lost, measured.attempts), (1, 0));
+        assert_eq!((run.tally.vus(), run.tally.vus_ended()), (0, 4));
     }
 }

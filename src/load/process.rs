@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Keeps standard output shut until it is dropped, on every way out.
 ///
 /// goose prints "N users launched." there whatever it is told, and stdout is for data. Whatever
-/// else is written to stdout meanwhile is lost too.
+/// else is written to stdout meanwhile is lost too, so it is held for some milliseconds only.
 #[derive(Debug)]
 pub(super) struct QuietStdout {
     original: OwnedFd,

@@ -150,7 +150,7 @@ impl Display {
             Watch::Terminal => (true, false),
             Watch::Lines(_) => (false, self.ticks % LINE_EVERY == LINE_EVERY - 1),
         };
-        if line || (terminal && self.ticks % P95_EVERY == 0) {
+        if line || (terminal && self.ticks.is_multiple_of(P95_EVERY)) {
             self.p95_us = run.timings.p95_us();
         }
         self.ticks = self.ticks.wrapping_add(1);

@@ -49,10 +49,13 @@ impl Run {
             return Err(LoadError::Plan);
         }
         let traffic = Arc::new(Traffic::default());
+        let dialer = Dialer::new(&job.target, Arc::clone(&traffic)).await?;
+        // What would fail for each VU fails here, once, and is told.
+        dialer.wire()?;
         Ok(Self {
             form: ClaimForm::new(&job.target, plan.coupon)?,
             identities: Identities::new(plan.users, plan.vus_max(), &job.identities)?,
-            dialer: Dialer::new(&job.target, Arc::clone(&traffic)).await?,
+            dialer,
             ledger: Writer::create(&job.ledger, &job.run)?,
             id: job.run.clone(),
             plan,
@@ -94,9 +97,10 @@ impl Run {
         self.tally.count(attempt.outcome, attempt.end_us);
     }
 
-    /// Whether no VU has anything left to do, though the stages may go on.
-    pub(super) fn done(&self) -> bool {
-        usize::try_from(self.tally.vus_ended()).is_ok_and(|ended| ended >= self.berths.len())
+    /// Whether no further VU should start: the run is stopped, or all have come and gone.
+    pub(super) fn over(&self) -> bool {
+        let gone = usize::try_from(self.tally.vus_ended()).unwrap_or(usize::MAX);
+        self.stop.is_set() || gone >= self.berths.len()
     }
 
     /// Whether the ledger cannot be written any more.

@@ -279,27 +279,27 @@ impl Conn {
 /// A reqwest client with a pool of its own, on the TLS configuration of all.
 #[derive(Debug)]
 pub(super) struct Client {
-    client: reqwest::Client,
+    inner: reqwest::Client,
     traffic: Arc<Traffic>,
     used: bool,
 }
 
 impl Client {
     fn new(tls: &rustls::ClientConfig, traffic: Arc<Traffic>) -> Result<Self, LoadError> {
-        let client = reqwest::Client::builder()
+        let inner = reqwest::Client::builder()
             .tls_backend_preconfigured(tls.clone())
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
             .build()
             .map_err(|error| LoadError::Engine(format!("reqwest: {error}")))?;
-        Ok(Self { client, traffic, used: false })
+        Ok(Self { inner, traffic, used: false })
     }
 
     async fn exchange(&mut self, request: Request<Bytes>) -> Exchange {
         let size = head_size(request.headers()) + request.body().len();
         let Ok(request) = reqwest::Request::try_from(request) else { return Exchange::Unsent };
-        let mut response = match self.client.execute(request).await {
+        let mut response = match self.inner.execute(request).await {
             Ok(response) => response,
             Err(error) if error.is_connect() || error.is_builder() => return Exchange::Unsent,
             Err(_) => return Exchange::Lost { doubt: Doubt::Reset, status: 0 },
@@ -392,5 +392,90 @@ impl AsyncWrite for Counted {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    /// A client as `https://` targets get it, asking over plain http: the backend is the same.
+    fn client(traffic: &Arc<Traffic>) -> Wire {
+        let config = rustls::ClientConfig::with_platform_verifier().unwrap();
+        Wire::Client(Client::new(&config, Arc::clone(traffic)).unwrap())
+    }
+
+    fn ask(port: u16) -> Request<Bytes> {
+        let mut request = Request::new(Bytes::from_static(b"claim"));
+        *request.method_mut() = hyper::Method::POST;
+        *request.uri_mut() = format!("http://127.0.0.1:{port}/claim").parse().unwrap();
+        request
+    }
+
+    /// Answers each connection with its bytes, and counts the requests.
+    async fn answers(replies: Vec<&'static [u8]>) -> (u16, tokio::task::JoinHandle<usize>) {
+        // Below the ports that connections take for themselves.
+        let mut ports = 24_100..24_200;
+        let (port, listener) = loop {
+            let port = ports.next().expect("one of a hundred ports is free");
+            if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await {
+                break (port, listener);
+            }
+        };
+        let count = tokio::spawn(async move {
+            let mut requests = 0;
+            for bytes in replies {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut seen = Vec::new();
+                while !seen.ends_with(b"claim") {
+                    assert!(stream.read_buf(&mut seen).await.unwrap() > 0);
+                }
+                requests += 1;
+                stream.write_all(bytes).await.unwrap();
+            }
+            requests
+        });
+        (port, count)
+    }
+
+    /// The reqwest backend keeps the same rules: no redirect, no second try, and what was not
+    /// sent is told apart from what was.
+    #[tokio::test]
+    async fn reqwest_keeps_the_rules() {
+        let (port, count) = answers(vec![
+            b"HTTP/1.1 307 X\r\nlocation: /a\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno",
+            b"",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc",
+        ])
+        .await;
+        let traffic = Arc::new(Traffic::default());
+        let mut wire = client(&traffic);
+        let first = wire.exchange(ask(port)).await;
+        let Exchange::Reply(reply) = first else { panic!("{first:?}") };
+        assert_eq!((reply.status, &reply.body[..]), (307, &b"no"[..]));
+        let second = wire.exchange(ask(port)).await;
+        assert!(matches!(second, Exchange::Lost { doubt: Doubt::Reset, status: 0 }), "{second:?}");
+        let third = wire.exchange(ask(port)).await;
+        assert!(matches!(third, Exchange::Lost { doubt: Doubt::Reset, status: 200 }), "{third:?}");
+        assert_eq!(count.await.unwrap(), 3, "each was sent once");
+        let gone = wire.exchange(ask(port)).await;
+        assert!(matches!(gone, Exchange::Unsent), "{gone:?}");
+        assert!(traffic.sent.load(Ordering::Relaxed) >= 10);
+    }
+
+    /// URLs become what the request line and the `Host` header need.
+    #[test]
+    fn targets() {
+        let uri = |url: &str| {
+            let target = Target::parse(url).unwrap();
+            (target.uri("/api").unwrap().to_string(), target.authority().to_owned(), target.port)
+        };
+        let parts = |uri: &str, host: &str, port| (uri.to_owned(), host.to_owned(), port);
+        assert_eq!(uri("http://h:81/shop/"), parts("/shop/api", "h:81", 81));
+        assert_eq!(uri("http://[::1]"), parts("/api", "[::1]", 80));
+        assert_eq!(uri("https://h"), parts("https://h/api", "h", 443));
+        assert_eq!(Target::parse("http://[::1]").unwrap().host, "::1");
     }
 }

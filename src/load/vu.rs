@@ -60,7 +60,8 @@ const AGENT: &str = concat!("cplock/", env!("CARGO_PKG_VERSION"));
 /// Lives the `vu`-th life of a run, from its start to its end by the plan or by the stop.
 pub(super) async fn live(run: Arc<Run>, vu: u32) {
     let index = usize::try_from(vu).unwrap_or(usize::MAX);
-    let (Some(berth), Ok(mut wire)) = (run.berths.get(index), run.dialer.wire()) else { return };
+    let berth = run.berths.get(index).expect("goose starts as many VUs as there are berths");
+    let mut wire = run.dialer.wire().expect("a wire was made before the run began");
     let mut reins = Reins::new(&run.stop, run.began() + berth.retires, run.plan.graceful_stop);
     let mut back_off = BACK_OFF_FIRST;
     let limit = run.plan.iterations.unwrap_or(u32::MAX);

@@ -83,6 +83,7 @@ struct ServerText {
     redis: Option<String>,
     workers: Option<u32>,
     db_pool: Option<u32>,
+    gap: Option<Span>,
 }
 
 /// `[lock]`.
@@ -170,6 +171,7 @@ fn server_plan(server: &ServerText, lock: &LockText) -> ServerPlan {
         redis: server.redis.clone(),
         workers: server.workers.unwrap_or(standard.workers),
         db_pool: server.db_pool.unwrap_or(standard.db_pool),
+        gap: span(server.gap, standard.gap),
         terms: Terms {
             wait: span(lock.wait, terms.wait),
             lease: span(lock.lease, terms.lease),
@@ -286,6 +288,9 @@ impl ServerPlan {
             if value < Duration::from_millis(1) || value > Duration::from_hours(1) {
                 return fail(format!("{name}: must be 1ms to 1h"));
             }
+        }
+        if self.gap > Duration::from_mins(1) {
+            return fail("gap: must be at most 1m".to_owned());
         }
         if terms.backoff > Duration::from_hours(1) {
             return fail("backoff: must be at most 1h".to_owned());

@@ -41,6 +41,8 @@ pub struct ServerPlan {
     pub db_pool: u32,
     /// Lock terms.
     pub terms: Terms,
+    /// Gap: the application's own time between its read and its write.
+    pub gap: Duration,
 }
 
 /// One column of the comparison.
@@ -110,7 +112,14 @@ pub enum UserMode {
 impl Default for ServerPlan {
     /// SQLite, leases in the process, 200 workers (Tomcat's default), 10 connections (Hikari's).
     fn default() -> Self {
-        Self { db: None, redis: None, workers: 200, db_pool: 10, terms: Terms::default() }
+        Self {
+            db: None,
+            redis: None,
+            workers: 200,
+            db_pool: 10,
+            terms: Terms::default(),
+            gap: Duration::ZERO,
+        }
     }
 }
 
@@ -239,6 +248,7 @@ impl Scenario {
                 "redis": address(&server.redis),
                 "workers": server.workers,
                 "db_pool": server.db_pool,
+                "gap": span(server.gap),
                 "wait": span(server.terms.wait),
                 "lease": span(server.terms.lease),
                 "poll": span(server.terms.poll),

@@ -47,7 +47,9 @@ fn fresh() -> (TempDir, Bundle) {
 
 fn write_ledger(bundle: &Bundle, attempts: &[Attempt]) {
     let ledger = Writer::create(&bundle.file(bundle::LEDGER), "7f3a").unwrap();
-    attempts.iter().for_each(|attempt| ledger.append(attempt));
+    for attempt in attempts {
+        ledger.append(attempt);
+    }
     assert_eq!(ledger.finish().unwrap(), attempts.len() as u64);
 }
 

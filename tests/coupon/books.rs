@@ -23,12 +23,12 @@ on_every_engine!(
 );
 
 async fn issue(store: &Store, user: UserId, request: &str) -> Result<i64, StoreError> {
-    store.issue_one(&claim(user, request), RMW).await.map(|written| written.quantity)
+    store.issue_one(&claim(user, request), RMW.into()).await.map(|written| written.quantity)
 }
 
 async fn an_issue_takes_one_unit_and_leaves_one_row(lab: &Lab) {
     let (store, user) = lab.shop(2, 5).await;
-    let written = store.issue_one(&claim(user, "r1"), RMW).await.unwrap();
+    let written = store.issue_one(&claim(user, "r1"), RMW.into()).await.unwrap();
     assert_eq!(written.quantity, 5);
     let books = store.snapshot(COUPON).await.unwrap();
     let expected =
@@ -70,7 +70,7 @@ async fn unknown_coupons_and_users_get_nothing(lab: &Lab) {
     let mut wrong = claim(user, "r1");
     wrong.coupon = nothing;
     let is_unknown = |error| matches!(error, Some(StoreError::UnknownCoupon(CouponId(77))));
-    assert!(is_unknown(store.issue_one(&wrong, RMW).await.err()));
+    assert!(is_unknown(store.issue_one(&wrong, RMW.into()).await.err()));
     assert!(is_unknown(store.coupon(nothing).await.err()));
     assert!(is_unknown(store.snapshot(nothing).await.err()));
     assert!(store.rows(nothing, 0).await.unwrap().is_empty());
@@ -111,14 +111,14 @@ async fn seeding_starts_one_coupon_afresh_and_leaves_the_others(lab: &Lab) {
     store.seed(other, "other", 9, false).await.unwrap();
     let mut of_other = claim(user, "r1");
     of_other.coupon = other;
-    let kept = store.issue_one(&of_other, RMW).await.unwrap();
-    let before = store.issue_one(&claim(user, "r2"), RMW).await.unwrap();
+    let kept = store.issue_one(&of_other, RMW.into()).await.unwrap();
+    let before = store.issue_one(&claim(user, "r2"), RMW.into()).await.unwrap();
     store.seed(COUPON, "again", 4, false).await.unwrap();
     let books = store.snapshot(COUPON).await.unwrap();
     assert_eq!((books.initial, books.remaining, books.issued), (4, 4, 0));
     let books = store.snapshot(other).await.unwrap();
     assert_eq!((books.remaining, books.issued, books.last_row), (8, 1, kept.row));
-    let after = store.issue_one(&claim(user, "r2"), RMW).await.unwrap();
+    let after = store.issue_one(&claim(user, "r2"), RMW.into()).await.unwrap();
     assert!(after.row > before.row, "a row id is never used twice");
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cplock::coupon::issue::Desk;
 use cplock::coupon::store::Store;
-use cplock::coupon::{IssueError, StoreError, WriteMode};
+use cplock::coupon::{IssueError, StoreError, Work, WriteMode};
 use cplock::lock::{Key, Lease, Lock, LockError, Release, Strategy};
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
@@ -79,7 +79,7 @@ impl Lock for Seats {
 async fn an_exclusive_lock_never_loses(lab: &Lab) {
     let (store, user) = lab.shop(4, 30).await;
     let lock = Seats::new(1, None);
-    let desk = Arc::new(Desk::new(lock.clone(), store, WriteMode::default()));
+    let desk = Arc::new(Desk::new(lock.clone(), store, WriteMode::default().into()));
     let results = join_all((0..40).map(|n| {
         let (desk, claim) = (desk.clone(), claim(user, &format!("r{n}")));
         tokio::spawn(async move { desk.issue(&claim).await })
@@ -112,7 +112,7 @@ async fn an_exclusive_lock_never_loses(lab: &Lab) {
 async fn the_commit_is_visible_when_the_lock_is_released(lab: &Lab) {
     let (store, user) = lab.shop(3, 20).await;
     let lock = Seats::new(1, Some(lab.open(1).await));
-    let desk = Arc::new(Desk::new(lock, store, WriteMode::default()));
+    let desk = Arc::new(Desk::new(lock, store, WriteMode::default().into()));
     let claims: Vec<_> = (0..20).map(|n| claim(user, &format!("r{n}"))).collect();
     let results = join_all(claims.iter().map(|claim| desk.issue(claim))).await;
     for (n, result) in (0..).zip(results) {
@@ -124,7 +124,7 @@ async fn the_commit_is_visible_when_the_lock_is_released(lab: &Lab) {
 async fn refusals_and_failures_release_too(lab: &Lab) {
     let (store, user) = lab.shop(1, 1).await;
     let lock = Seats::new(1, None);
-    let desk = Desk::new(lock.clone(), store, WriteMode::default());
+    let desk = Desk::new(lock.clone(), store, WriteMode::default().into());
     let never = desk.issue(&claim(user, "never")).await.unwrap_err();
     assert!(matches!(never.error, IssueError::Lock(LockError::WaitTimeout(_))));
     assert!(never.grant.is_none() && never.release.is_none() && never.hold.is_zero());
@@ -145,7 +145,7 @@ async fn without_exclusion_the_same_flow_loses() {
     lab(Engine::Sqlite, async |lab: &Lab| {
         // One connection, lent in the order of asking: read, read, write, write.
         let (store, user) = lab.shop(1, 9).await;
-        let desk = Desk::new(Seats::new(2, None), store, WriteMode::default());
+        let desk = Desk::new(Seats::new(2, None), store, WriteMode::default().into());
         let (first, second) = (claim(user, "r1"), claim(user, "r2"));
         let (first, second) = tokio::join!(desk.issue(&first), desk.issue(&second));
         assert_eq!((first.unwrap().written.quantity, second.unwrap().written.quantity), (9, 9));
@@ -155,19 +155,37 @@ async fn without_exclusion_the_same_flow_loses() {
     .await;
 }
 
+/// Goal: the gap stands between the read and the write. Method: two claims, each on a connection of
+/// its own, with a gap far longer than a read takes: both read before either writes.
+#[tokio::test]
+async fn a_gap_stands_between_the_read_and_the_write() {
+    lab(Engine::Sqlite, async |lab: &Lab| {
+        let (store, user) = lab.shop(2, 9).await;
+        let work = Work { gap: Duration::from_millis(300), ..Work::default() };
+        let desk = Desk::new(Seats::new(2, None), store, work);
+        let (first, second) = (claim(user, "r1"), claim(user, "r2"));
+        let began = Instant::now();
+        let (first, second) = tokio::join!(desk.issue(&first), desk.issue(&second));
+        assert!(began.elapsed() >= work.gap);
+        assert_eq!((first.unwrap().written.quantity, second.unwrap().written.quantity), (9, 9));
+    })
+    .await;
+}
+
+/// Goal: two claims of the same client-made name never share a grant. Method: the names asked for.
 #[tokio::test]
 async fn the_first_poll_takes_the_place_in_line() {
     lab(Engine::Sqlite, async |lab: &Lab| {
         let (store, user) = lab.shop(1, 9).await;
         let lock = Seats::new(0, None);
-        let desk = Desk::new(lock.clone(), store, WriteMode::default());
+        let desk = Desk::new(lock.clone(), store, WriteMode::default().into());
         let (first, second) = (claim(user, "r1"), claim(user, "r2"));
         let mut second = pin!(desk.issue(&second));
         let mut first = pin!(desk.issue(&first));
         let mut context = Context::from_waker(Waker::noop());
         assert!(first.as_mut().poll(&mut context).is_pending());
         assert!(second.as_mut().poll(&mut context).is_pending());
-        assert_eq!(*lock.asked.lock().unwrap(), ["r1", "r2"]);
+        assert_eq!(*lock.asked.lock().unwrap(), ["r1#0", "r2#1"]);
     })
     .await;
 }

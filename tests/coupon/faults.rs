@@ -21,7 +21,7 @@ const RMW: WriteMode = WriteMode::ReadModifyWrite;
 async fn expect_intact(store: &Store, user: UserId, stock: i64) {
     let books = store.snapshot(COUPON).await.unwrap();
     assert_eq!((books.issued, books.remaining), (0, stock));
-    store.issue_one(&claim(user, "next"), RMW).await.unwrap();
+    store.issue_one(&claim(user, "next"), RMW.into()).await.unwrap();
     let books = store.snapshot(COUPON).await.unwrap();
     assert_eq!((books.issued, books.remaining), (1, stock - 1));
 }
@@ -30,11 +30,11 @@ async fn a_pool_that_stays_empty_times_out(lab: &Lab) {
     let (store, user) = lab.shop(1, 3).await;
     let (held, late) = (claim(user, "r1"), claim(user, "r2"));
     // Polled once: it has the only connection, or is first in line for it.
-    let mut held = Box::pin(store.issue_one(&held, RMW));
+    let mut held = Box::pin(store.issue_one(&held, RMW.into()));
     assert!(held.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     tokio::time::pause();
     let began = tokio::time::Instant::now();
-    let refused = store.issue_one(&late, RMW).await;
+    let refused = store.issue_one(&late, RMW.into()).await;
     assert!(matches!(refused, Err(StoreError::PoolTimeout)), "{refused:?}");
     assert_eq!(began.elapsed().as_secs(), 30);
     tokio::time::resume();
@@ -48,7 +48,7 @@ async fn sqlite_is_busy_while_another_process_writes() {
         let (store, user) = lab.shop(1, 3).await;
         let mut conn = SqliteConnection::connect(&lab.url).await.unwrap();
         let writer = conn.begin_with("BEGIN IMMEDIATE").await.unwrap();
-        let refused = store.issue_one(&claim(user, "r1"), RMW).await;
+        let refused = store.issue_one(&claim(user, "r1"), RMW.into()).await;
         assert!(matches!(refused, Err(StoreError::Busy)), "{refused:?}");
         writer.rollback().await.unwrap();
         expect_intact(&store, user, 3).await;
@@ -66,7 +66,7 @@ async fn a_lock_wait_on_innodb_takes_the_insert_back_too() {
         let mut gate = conn.begin().await.unwrap();
         // Shared: lets the insert's foreign key through, and holds the update.
         sqlx::query("SELECT 1 FROM coupons LOCK IN SHARE MODE").execute(&mut *gate).await.unwrap();
-        let refused = store.issue_one(&claim(user, "r1"), RMW).await;
+        let refused = store.issue_one(&claim(user, "r1"), RMW.into()).await;
         assert!(matches!(refused, Err(StoreError::LockWait)), "{refused:?}");
         gate.rollback().await.unwrap();
         expect_intact(&store, user, 3).await;
@@ -87,7 +87,7 @@ async fn a_lock_wait_on_postgres_is_named() {
         let mut conn = PgConnection::connect(&lab.url).await.unwrap();
         let mut gate = conn.begin().await.unwrap();
         sqlx::query("SELECT 1 FROM coupons FOR NO KEY UPDATE").execute(&mut *gate).await.unwrap();
-        let refused = store.issue_one(&claim(user, "r1"), RMW).await;
+        let refused = store.issue_one(&claim(user, "r1"), RMW.into()).await;
         assert!(matches!(refused, Err(StoreError::LockWait)), "{refused:?}");
         gate.rollback().await.unwrap();
         expect_intact(&store, user, 3).await;
@@ -245,7 +245,7 @@ async fn a_connection_that_breaks_leaves_a_doubt_only_at_the_commit() {
                 let (head, server) = head.split_once('@').unwrap();
                 let wire = breaking_wire(server.to_owned(), text, cut).await;
                 let store = Store::open(&format!("{head}@{wire}/{database}"), 1).await.unwrap();
-                let result = store.issue_one(&claim(user, "r1"), RMW).await;
+                let result = store.issue_one(&claim(user, "r1"), RMW.into()).await;
                 match text {
                     "COMMIT" => assert!(
                         matches!(result, Err(StoreError::CommitUnknown(_))),

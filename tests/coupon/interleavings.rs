@@ -20,7 +20,7 @@ pub(super) fn start(
     request: &str,
 ) -> JoinHandle<Result<Written, StoreError>> {
     let (store, claim) = (store.clone(), claim(user, request));
-    tokio::spawn(async move { store.issue_one(&claim, RMW).await })
+    tokio::spawn(async move { store.issue_one(&claim, RMW.into()).await })
 }
 
 /// Returns once exactly `count` transactions of this database wait for a row lock.
@@ -71,7 +71,7 @@ async fn sqlite_loses_an_update_when_two_read_before_two_write() {
         let (store, user) = lab.shop(1, 9).await;
         let (first, second) = (claim(user, "r1"), claim(user, "r2"));
         let (first, second) =
-            tokio::join!(store.issue_one(&first, RMW), store.issue_one(&second, RMW));
+            tokio::join!(store.issue_one(&first, RMW.into()), store.issue_one(&second, RMW.into()));
         assert_eq!((first.unwrap().quantity, second.unwrap().quantity), (9, 9));
         expect_lost(&store, 9).await;
     })

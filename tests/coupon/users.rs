@@ -36,7 +36,7 @@ async fn users_by_the_thousand_come_in_order(lab: &Lab) {
     }
     assert!(store.user_by_email("vu2346@cplock.test").await.unwrap().is_none());
     assert!(store.add_users(0, "none", "hash").await.unwrap().is_empty());
-    store.issue_one(&claim(ids[2_000], "r"), WriteMode::ReadModifyWrite).await.unwrap();
+    store.issue_one(&claim(ids[2_000], "r"), WriteMode::ReadModifyWrite.into()).await.unwrap();
 }
 
 async fn adding_the_same_users_again_finds_them(lab: &Lab) {
@@ -56,9 +56,9 @@ async fn adding_the_same_users_again_finds_them(lab: &Lab) {
 async fn a_text_that_is_too_long_is_refused(lab: &Lab) {
     let (store, user) = lab.shop(1, 1).await;
     let long = "x".repeat(65);
-    let refused = store.issue_one(&claim(user, &long), WriteMode::ReadModifyWrite).await;
+    let refused = store.issue_one(&claim(user, &long), WriteMode::ReadModifyWrite.into()).await;
     assert!(matches!(refused, Err(StoreError::Failed(_))), "{refused:?}");
     let refused = store.create_user(&"x".repeat(256), "hash", "", "").await;
     assert!(matches!(refused, Err(StoreError::Failed(_))), "{refused:?}");
-    store.issue_one(&claim(user, &long[1..]), WriteMode::ReadModifyWrite).await.unwrap();
+    store.issue_one(&claim(user, &long[1..]), WriteMode::ReadModifyWrite.into()).await.unwrap();
 }

@@ -56,7 +56,9 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.ndjson");
         let writer = Writer::create(&path, "run \"odd\"\n").unwrap();
-        given.iter().for_each(|attempt| writer.append(attempt));
+        for attempt in &given {
+            writer.append(attempt);
+        }
         prop_assert_eq!(writer.finish().unwrap(), given.len() as u64);
         let reader = read(&path).unwrap();
         prop_assert_eq!(&reader.run, "run \"odd\"\n");

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use cplock::ledger::measured::Measured;
 use cplock::ledger::{Attempt, Doubt, Outcome, Refusal};
 use cplock::load::{Stop, Watch, drive};
-use tokio::net::TcpListener;
 
-use super::service::{Act, Desk, Service, granted, plan, reply, stage};
+use super::service::{Act, Desk, Service, granted, listen, plan, reply, stage};
 
 /// One VU, one request, one reply of these bytes, after which the connection ends if `end`.
 async fn told(act: impl Fn() -> Act + Send + Sync + 'static) -> Attempt {
@@ -69,7 +68,7 @@ async fn closed_while_idle() {
 /// Nobody listens: every attempt is refused as unsent, and the pauses double, so there are few.
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_target_is_not_hammered() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = listen().await;
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let desk = Desk::new(&url, plan(&[stage(0, 5), stage(1_000, 5)]));
@@ -119,7 +118,7 @@ async fn first_signal_drains() {
     })
     .await;
     let mut load = plan(&[stage(20_000, 400), stage(60_000, 400)]);
-    load.think = Duration::from_secs(60);
+    load.think = Duration::from_mins(1);
     let desk = Desk::new(&service.url, load);
     let (measured, took) = stopped(&service, &desk, 10, false).await;
     same_books(&service, &desk, &measured);
@@ -133,7 +132,7 @@ async fn first_signal_drains() {
 async fn second_signal_cuts_off() {
     let service = Service::start(|_, _| Act::Hang).await;
     let mut load = plan(&[stage(0, 10), stage(60_000, 10)]);
-    (load.timeout, load.graceful_stop) = (Duration::from_secs(60), Duration::from_secs(60));
+    (load.timeout, load.graceful_stop) = (Duration::from_mins(1), Duration::from_mins(1));
     let desk = Desk::new(&service.url, load);
     let (measured, took) = stopped(&service, &desk, 10, true).await;
     same_books(&service, &desk, &measured);
@@ -167,4 +166,31 @@ async fn stopped_before_the_start() {
     let measured = drive(desk.job.clone(), &stop, Watch::Nobody).await.unwrap();
     assert_eq!((measured.attempts, measured.interrupted), (0, true));
     assert!(service.hits().is_empty() && desk.attempts().is_empty());
+}
+
+/// A caller that drops the run (a timeout around it, say) does not leave VUs behind: they end, and
+/// the next run, which has to wait for that, is soon done.
+#[tokio::test(flavor = "multi_thread")]
+async fn dropped_run_ends() {
+    let service = Service::granting().await;
+    let desk = Desk::new(&service.url, plan(&[stage(0, 5), stage(60_000, 5)]));
+    let stop = Stop::new();
+    let endless = drive(desk.job.clone(), &stop, Watch::Nobody);
+    let some = async {
+        while service.hits().len() < 20 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = endless => panic!("it is a minute long"),
+        () = some => {}
+    }
+    let mut load = plan(&[stage(0, 1), stage(60_000, 1)]);
+    load.iterations = Some(1);
+    let next = Desk::new(&service.url, load);
+    let begin = Instant::now();
+    let measured = drive(next.job.clone(), &Stop::new(), Watch::Nobody).await.unwrap();
+    assert_eq!(measured.attempts, 1);
+    // Other tests' runs take their turns too.
+    assert!(begin.elapsed() < Duration::from_secs(40), "{:?}", begin.elapsed());
 }

@@ -2,7 +2,7 @@
 //!
 //! It reads HTTP/1 itself: resetting in the middle of a reply is not something a framework offers.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ type Script = Arc<dyn Fn(usize, &Hit) -> Act + Send + Sync>;
 impl Service {
     /// Starts on a free port; the script gets the request's number from 0.
     pub(crate) async fn start(script: impl Fn(usize, &Hit) -> Act + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = listen().await;
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Seen::default());
         let (script, theirs): (Script, _) = (Arc::new(script), Arc::clone(&seen));
@@ -85,11 +85,22 @@ impl Drop for Service {
     }
 }
 
+/// Listens on a free port, below those that connections take for themselves.
+pub(crate) async fn listen() -> TcpListener {
+    static NEXT: AtomicU16 = AtomicU16::new(24_200);
+    loop {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(port < 32_000, "no free port");
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await {
+            return listener;
+        }
+    }
+}
+
 /// The body of a success.
 pub(crate) fn granted(row: usize) -> String {
-    format!(
-        r#"{{"code":200,"status":"OK","message":"ok","data":{{"userCouponId":{row},"couponId":1,"quantity":9}}}}"#
-    )
+    let data = format!(r#"{{"userCouponId":{row},"couponId":1,"quantity":9}}"#);
+    format!(r#"{{"code":200,"status":"OK","message":"ok","data":{data}}}"#)
 }
 
 /// The body of an error.
@@ -133,9 +144,9 @@ async fn serve(mut stream: TcpStream, script: Script, seen: Arc<Seen>) {
 async fn request(stream: &mut TcpStream, held: &mut Vec<u8>) -> Option<Hit> {
     loop {
         if let Some(end) = held.windows(4).position(|four| four == b"\r\n\r\n") {
-            let head = String::from_utf8(held[..end].to_vec()).unwrap();
+            let lines = String::from_utf8(held[..end].to_vec()).unwrap();
             let header = |name: &str| {
-                let line = head.lines().find_map(|line| {
+                let line = lines.lines().find_map(|line| {
                     let (key, value) = line.split_once(": ")?;
                     key.eq_ignore_ascii_case(name).then(|| value.to_owned())
                 });
@@ -146,7 +157,7 @@ async fn request(stream: &mut TcpStream, held: &mut Vec<u8>) -> Option<Hit> {
                 let body = String::from_utf8(held[end + 4..end + 4 + length].to_vec()).unwrap();
                 held.drain(..end + 4 + length);
                 return Some(Hit {
-                    path: head.split(' ').nth(1).unwrap().to_owned(),
+                    path: lines.split(' ').nth(1).unwrap().to_owned(),
                     request_id: header("x-request-id"),
                     token: header("authorization"),
                     body,

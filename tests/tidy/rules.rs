@@ -36,7 +36,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("ledger", &[]),
     ("load", &["scenario", "ledger"]),
     ("verify", &["coupon", "ledger"]),
-    ("bundle", &["coupon", "ledger", "verify"]),
+    ("bundle", &["scenario", "coupon", "ledger", "verify"]),
     ("report", &["scenario", "ledger", "verify"]),
 ];
 
@@ -51,14 +51,17 @@ const HOMES: &[(&str, &[&str])] = &[
     ("goose", &["src/load/goose"]),
     ("hdrhistogram", &["src/ledger/timing"]),
     ("http_body_util", &["src/load/transport", "src/server"]),
-    ("hyper", &["src/load/transport", "src/server"]),
+    // Requests are built beside what they ask; connections are the transport's alone.
+    ("hyper", &["src/load", "src/server"]),
     ("hyper_util", &["src/load/transport", "src/server"]),
     ("indicatif", &["src/load/progress", "src/cli/printer"]),
     ("jsonwebtoken", &["src/server"]),
     ("redis", &["src/lock/redis"]),
     ("reqwest", &["src/load/transport"]),
     ("rlimit", &["src/cli", "src/main"]),
-    ("rustix", &["src/load/goose"]),
+    ("rustix", &["src/load/process"]),
+    ("rustls", &["src/load/transport"]),
+    ("rustls_platform_verifier", &["src/load/transport"]),
     ("sqlx", &["src/coupon"]),
     ("strsim", &["src/scenario"]),
     ("toml", &["src/scenario"]),

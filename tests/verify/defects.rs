@@ -157,6 +157,10 @@ fn promises_made_twice_flip_double_acknowledgement() {
     let mut one_row = sound(20, 10, 0);
     one_row.attempts.as_mut().expect("sound")[4].facts.row = Some(4);
     assert_flips(&one_row, "V10", 1);
+    for attempt in one_row.attempts.as_mut().expect("sound") {
+        attempt.user = 0;
+    }
+    assert_flips(&one_row, "V10", 1);
 
     let mut two_rows = sound(20, 10, 0);
     let attempts = two_rows.attempts.as_mut().expect("sound");
@@ -184,6 +188,21 @@ fn replayed_answers_are_no_defect() {
     assert_eq!(verdict.verdict, Ruling::Pass, "{:?}", failed(&verdict));
 }
 
+/// A request that timed out and was answered when it was sent again is not unknown.
+#[test]
+fn a_doubt_that_a_retry_settles_is_no_unknown() {
+    let mut books = sound(20, 10, 0);
+    let attempts = books.attempts.as_mut().expect("sound");
+    let mut timed_out = attempts[3].clone();
+    timed_out.outcome = Outcome::Unknown(Doubt::Timeout);
+    attempts.insert(3, timed_out);
+    let verdict = audit(&books);
+    assert_eq!(verdict.verdict, Ruling::Pass, "{:?}", failed(&verdict));
+    let counts = &verdict.counts;
+    assert_eq!((counts.unknown_issued, counts.unknown_not_issued), (Some(0), Some(0)));
+    assert_eq!(counts.unknown["timeout"], 1, "the client did not know at the time");
+}
+
 /// D23 and D12: told sold out before so many had even asked, and with units left at the end.
 #[test]
 fn early_refusals_flip_premature_sold_out() {
@@ -200,6 +219,28 @@ fn early_refusals_flip_premature_sold_out() {
     let verdict = audit(&early);
     let finding = verdict.finding("V12").expect("V12");
     assert!(finding.because.contains("up to 17 units were left"), "{}", finding.because);
+}
+
+/// One unsold unit is enough; and an unknown outcome without a row took no unit.
+#[test]
+fn a_single_unit_makes_a_refusal_premature() {
+    let mut one_left = sound(20, 20, 1);
+    one_left.rows.as_mut().expect("sound").pop();
+    one_left.attempts.as_mut().expect("sound").remove(19);
+    one_left.after = Some(stock(20, 1, 19, 19));
+    assert_flips(&one_left, "V12", 1);
+    let mut one_rolled_back = sound(20, 20, 1);
+    one_rolled_back.rows.as_mut().expect("sound").pop();
+    one_rolled_back.after = Some(stock(20, 1, 19, 19));
+    assert_flips(&one_rolled_back, "V12", 1);
+
+    let mut early = sound(20, 20, 1);
+    let attempts = early.attempts.as_mut().expect("sound");
+    (attempts[20].start_us, attempts[20].end_us) = (150, 195);
+    let mut nothing_came_of_it = attempt(99, Outcome::Unknown(Doubt::Timeout));
+    nothing_came_of_it.start_us = 10;
+    attempts.push(nothing_came_of_it);
+    assert_flips(&early, "V12", 1);
 }
 
 /// A ghost row may have taken the last unit: the refusal is then not to be blamed.

@@ -138,6 +138,84 @@ fn parts_of_different_runs_are_not_compared() {
     }
 }
 
+/// Goal: joined by user, a second acknowledgement of one user is a double promise, not a missing
+/// row: one user is owed one row.
+#[test]
+fn joined_by_user_one_row_is_owed_to_each() {
+    let mut books = sound(20, 10, 0);
+    for row in books.rows.as_mut().expect("sound") {
+        row.request.clear();
+    }
+    let mut again = attempt(40, Outcome::Acknowledged);
+    again.user = 3;
+    books.attempts.as_mut().expect("sound").push(again);
+    assert_eq!(failed(&audit(&books)), ["V10"]);
+}
+
+/// Goal: one login for all, as in the published runs: counts are compared, not users.
+#[test]
+fn a_shared_login_is_compared_by_counts() {
+    let mut books = sound(20, 10, 0);
+    books.one_per_user = false;
+    for row in books.rows.as_mut().expect("sound") {
+        row.request.clear();
+        row.user.0 = 7;
+    }
+    for attempt in books.attempts.as_mut().expect("sound") {
+        attempt.user = 7;
+    }
+    assert_eq!(audit(&books).verdict, Ruling::Pass);
+    books.rows.as_mut().expect("sound").truncate(8);
+    books.after = Some(stock(20, 12, 8, 8));
+    let verdict = audit(&books);
+    assert_eq!(verdict.finding("V06").expect("V06").total_violations, 2);
+
+    (books.before, books.after, books.rows) = (Some(stock(4, 4, 0, 0)), None, None);
+    let verdict = audit(&books);
+    assert_eq!(verdict.finding("V03").expect("V03").observed, Some(6), "promised beyond stock");
+}
+
+/// Goal: a single attempt of an unknown user may own any row, so nothing is joined by user.
+#[test]
+fn an_unknown_user_among_known_ones_forbids_the_join_by_user() {
+    let mut books = sound(20, 10, 0);
+    for row in books.rows.as_mut().expect("sound") {
+        row.request.clear();
+    }
+    books.attempts.as_mut().expect("sound")[4].user = 0;
+    let verdict = audit(&books);
+    assert_eq!((verdict.evidence.join, verdict.verdict), (Some(Join::Count), Ruling::Pass));
+}
+
+/// Goal: a ledger that was cut off excuses surplus rows, not missing ones.
+#[test]
+fn a_cut_off_ledger_does_not_excuse_missing_rows() {
+    let mut books = sound(20, 10, 0);
+    books.ledger_complete = false;
+    books.rows.as_mut().expect("sound").pop();
+    books.after = Some(stock(20, 11, 9, 9));
+    assert_eq!(failed(&audit(&books)), ["V06", "V09"]);
+}
+
+/// Goal: when the stock was set anew in between, nobody can say what was oversold.
+#[test]
+fn oversell_is_not_judged_against_a_changed_stock() {
+    let mut books = sound(20, 20, 5);
+    books.before = Some(stock(10, 10, 0, 0));
+    assert_eq!(ruling(&audit(&books), "V03"), Ruling::Unknown);
+}
+
+/// Goal: rows of another coupon are none of this coupon's business.
+#[test]
+fn rows_of_another_coupon_are_left_out() {
+    let mut books = sound(20, 10, 0);
+    let mut other = row(50);
+    other.coupon.0 = 2;
+    books.rows.as_mut().expect("sound").push(other);
+    let verdict = audit(&books);
+    assert_eq!(verdict.verdict, Ruling::Pass, "{:?}", verdict.evidence);
+}
+
 /// Goal: the document is the same byte for byte, and reads back as the same value.
 #[test]
 fn the_document_is_stable_and_reads_back() {
