@@ -6,15 +6,22 @@
 /// between the first `:` after `//` and the last `@` before the path is replaced. Query values of
 /// keys that sound like secrets are replaced too.
 pub fn redacted(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (scheme, rest) = match url.find("://") {
+        Some(end) => url.split_at(end + "://".len()),
+        None => ("", url),
+    };
     let (address, query) = rest.split_once('?').map_or((rest, None), |(a, q)| (a, Some(q)));
+    if query.is_some_and(|query| query.contains('@')) {
+        // A password with a `?`, or a query with a bare `@`: no telling what is secret.
+        return format!("{scheme}***");
+    }
     let end_of_authority = address.rfind('@').map_or(0, |at| at + 1);
     let (credentials, place) = address.split_at(end_of_authority);
     let user = credentials.trim_end_matches('@').split(':').next().unwrap_or_default();
     let hidden = if credentials.contains(':') { ":***" } else { "" };
     let at = if credentials.is_empty() { "" } else { "@" };
     let query = query.map_or(String::new(), |query| format!("?{}", redacted_query(query)));
-    format!("{scheme}://{user}{hidden}{at}{place}{query}")
+    format!("{scheme}{user}{hidden}{at}{place}{query}")
 }
 
 fn redacted_query(query: &str) -> String {
@@ -47,6 +54,10 @@ mod tests {
             ),
             ("sqlite://cplock.db", "sqlite://cplock.db"),
             ("mysql://app:a/b@db/shop", "mysql://app:***@db/shop"),
+            ("app:s3cret@db/shop", "app:***@db/shop"),
+            ("mysql:/app:s3cret@db/shop", "mysql:***@db/shop"),
+            ("mysql://app:a?b@db/shop", "mysql://***"),
+            ("postgres://db/shop?password=a@b", "postgres://***"),
             ("not an address", "not an address"),
         ] {
             assert_eq!(redacted(url), shown);

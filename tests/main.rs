@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there and then")]
 
+mod bundle;
+mod cli;
 mod coupon;
 mod ledger;
 mod load;
 mod lock;
+mod report;
 mod scenario;
 mod server;
 mod support;

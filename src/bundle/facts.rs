@@ -1,8 +1,5 @@
 //! `run.json`: what ran, where, with which settings. Also what the machine says of itself.
 
-use std::path::Path;
-
-use super::BundleError;
 use crate::ledger::measured::Measured;
 use crate::scenario::Expect;
 
@@ -45,20 +42,6 @@ pub struct RunFacts {
     pub interrupted: bool,
     /// What the load measured; absent if it was killed.
     pub measured: Option<Measured>,
-}
-
-impl RunFacts {
-    /// Whether this version can read it.
-    ///
-    /// # Errors
-    /// The schema is another one.
-    pub(super) fn check(&self, path: &Path) -> Result<(), BundleError> {
-        if self.schema == RUN_SCHEMA {
-            return Ok(());
-        }
-        let what = format!("schema `{}`, this version reads `{RUN_SCHEMA}`", self.schema);
-        Err(BundleError::content(path, 1, what))
-    }
 }
 
 /// What the machine says of itself, as (what, value); parts that it does not say are left out.

@@ -1,10 +1,10 @@
-//! `rows.csv`: the issued rows as the database holds them, one a line, by rising id.
+//! `rows.csv`: the issued rows as the database holds them, one a record, by rising id.
 //!
-//! Plain CSV with a header. No field can hold a comma or a quote: four are numbers, and request
-//! ids are refused by the server, and by the reader here, if they hold anything but `[A-Za-z0-9-_.:]`.
+//! Format: RFC 4180 with `\n` line ends; a field is quoted where it holds a comma, a quote or a
+//! line end. Our server refuses such request ids, but the database may hold other people's rows.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::BundleError;
@@ -36,8 +36,7 @@ impl RowsWriter {
     /// The file cannot be written; it does not appear then.
     pub fn append(&mut self, rows: &[IssuedRow]) -> Result<(), BundleError> {
         for row in rows {
-            let (user, coupon) = (row.user.0, row.coupon.0);
-            let request = row.request.replace([',', '\n', '\r'], "_");
+            let (user, coupon, request) = (row.user.0, row.coupon.0, quoted(&row.request));
             writeln!(self.out, "{},{user},{coupon},{request},{}", row.row, row.created_us)
                 .map_err(BundleError::io("write", &self.fresh))?;
         }
@@ -58,41 +57,86 @@ impl RowsWriter {
     }
 }
 
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        return format!("\"{}\"", text.replace('"', "\"\""));
+    }
+    text.to_owned()
+}
+
 /// All rows of the file, in its order.
 ///
 /// # Errors
-/// The file cannot be read, or a line is not a row; with its number.
+/// The file cannot be read, or a record is not a row; with the line on which it begins.
 pub fn read(path: &Path) -> Result<Vec<IssuedRow>, BundleError> {
-    let file = File::open(path).map_err(BundleError::io("read", path))?;
-    let mut lines = BufReader::new(file).lines();
-    let header = lines.next().transpose().map_err(BundleError::io("read", path))?;
-    if header.as_deref() != Some(HEADER) {
-        return Err(BundleError::content(path, 1, format!("the header must be `{HEADER}`")));
-    }
+    let text = fs::read_to_string(path).map_err(BundleError::io("read", path))?;
+    parse(&text).map_err(|(line, what)| BundleError::content(path, line, what))
+}
+
+/// The rows of `text`, or the first wrong line and what is wrong with it.
+fn parse(text: &str) -> Result<Vec<IssuedRow>, (u64, String)> {
+    let Some(mut rest) = text.strip_prefix(HEADER).and_then(|rest| rest.strip_prefix('\n')) else {
+        return Err((1, format!("the first line must be `{HEADER}`")));
+    };
     let mut rows = Vec::new();
-    for (number, line) in (2_u64..).zip(lines) {
-        let line = line.map_err(BundleError::io("read", path))?;
-        let row = row(&line).ok_or_else(|| {
-            let shown: String = line.chars().take(80).collect();
-            BundleError::content(path, number, format!("`{shown}` is not a row of `{HEADER}`"))
-        })?;
-        rows.push(row);
+    let mut line = 2;
+    while !rest.is_empty() {
+        let (fields, after) = record(rest).map_err(|what| (line, what.to_owned()))?;
+        rows.push(row(&fields).map_err(|what| (line, what))?);
+        let lines = rest[..rest.len() - after.len()].matches('\n').count();
+        line += u64::try_from(lines).unwrap_or(u64::MAX);
+        rest = after;
     }
     Ok(rows)
 }
 
-fn row(line: &str) -> Option<IssuedRow> {
-    let mut fields = line.split(',');
-    let mut number = || fields.next()?.parse::<i64>().ok();
-    let (row, user, coupon) = (number()?, number()?, number()?);
-    let request = fields.next()?.to_owned();
-    let created_us = fields.next()?.parse().ok()?;
-    let whole = fields.next().is_none() && request.len() <= 64;
-    whole.then_some(IssuedRow {
-        row,
-        user: UserId(user),
-        coupon: CouponId(coupon),
-        request,
-        created_us,
+/// The fields of the first record, and the text after it.
+fn record(text: &str) -> Result<(Vec<String>, &str), &'static str> {
+    let mut fields = Vec::new();
+    let mut rest = text;
+    loop {
+        let (field, after) = if let Some(inside) = rest.strip_prefix('"') {
+            quoted_field(inside)?
+        } else {
+            let end = rest.find([',', '\n']).ok_or("the line is cut off")?;
+            (rest[..end].to_owned(), &rest[end..])
+        };
+        fields.push(field);
+        match after.as_bytes().first() {
+            Some(b',') => rest = &after[1..],
+            Some(b'\n') => return Ok((fields, &after[1..])),
+            Some(_) => return Err("text after a closing quote"),
+            None => return Err("the line is cut off"),
+        }
+    }
+}
+
+/// The field that goes on to its closing quote, and the text after that.
+fn quoted_field(inside: &str) -> Result<(String, &str), &'static str> {
+    let mut from = 0;
+    while let Some(at) = inside[from..].find('"') {
+        let quote = from + at;
+        if !inside[quote + 1..].starts_with('"') {
+            return Ok((inside[..quote].replace("\"\"", "\""), &inside[quote + 1..]));
+        }
+        from = quote + 2;
+    }
+    Err("a quote is never closed")
+}
+
+fn row(fields: &[String]) -> Result<IssuedRow, String> {
+    let [row, user, coupon, request, created] = fields else {
+        return Err(format!("{} fields instead of 5", fields.len()));
+    };
+    let number = |name: &str, text: &str| {
+        let shown: String = text.chars().take(40).collect();
+        text.parse::<i64>().map_err(|_| format!("`{shown}` in `{name}` is not a whole number"))
+    };
+    Ok(IssuedRow {
+        row: number("user_coupon_id", row)?,
+        user: UserId(number("user_id", user)?),
+        coupon: CouponId(number("coupon_id", coupon)?),
+        request: request.clone(),
+        created_us: number("created_us", created)?,
     })
 }

@@ -213,6 +213,7 @@ Examples:
   cplock verify --db mysql://root@127.0.0.1/coupons --format json")]
 pub(super) struct VerifyArgs {
     /// A run's folder
+    #[arg(value_name = "BUNDLE_DIR")]
     pub(super) bundle: Option<PathBuf>,
     /// The service's database [default: `sqlite://cplock.db`]
     #[arg(long, value_name = "URL", env = "CPLOCK_DB", hide_env_values = true)]
@@ -258,7 +259,7 @@ pub(super) struct RunArgs {
 #[command(after_help = "Example:\n  cplock report reports/latest --format markdown")]
 pub(super) struct ReportArgs {
     /// Folders of runs
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "BUNDLE_DIR")]
     pub(super) bundles: Vec<PathBuf>,
     /// How they are drawn
     #[arg(long, value_enum, default_value = "table")]

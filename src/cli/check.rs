@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use super::args::CheckArgs;
 use super::exit::{Exit, usage};
 use super::printer::Printer;
+use crate::report::units::plain;
 use crate::scenario::{Expect, Scenario, file};
 
 /// Reads a scenario file.
@@ -35,7 +36,7 @@ fn plan_text(scenario: &Scenario) -> String {
         .map(|stage| format!("{} to {} VUs", span(stage.duration), stage.vus))
         .collect();
     let mut lines = vec![
-        format!("{}: {}", scenario.name, scenario.description),
+        format!("{}: {}", scenario.name, plain(&scenario.description)),
         format!("stock      {} units of coupon {}", scenario.stock, load.coupon),
         format!("stages     {} ({} in all)", stages.join(", then "), span(load.length())),
         format!("think      {}, reply limit {}", span(load.think), span(load.timeout)),

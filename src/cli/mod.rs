@@ -24,6 +24,9 @@ pub use exit::Exit;
 use exit::UsageError;
 use printer::Printer;
 
+use crate::load::LoadError;
+use crate::report::units::plain;
+
 /// Runs the command line of this process to its end.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -62,10 +65,16 @@ async fn dispatch(command: Command, printer: Printer) -> anyhow::Result<Exit> {
     }
 }
 
-/// One line: what went wrong and what to do.
+/// One line: what went wrong and what to do. It may quote a service's reply or a file, so nothing
+/// in it may command the terminal.
 fn tell(printer: Printer, error: &anyhow::Error) -> Exit {
+    let interrupted = |cause: &LoadError| matches!(cause, LoadError::Interrupted);
+    if error.chain().any(|cause| cause.downcast_ref().is_some_and(interrupted)) {
+        printer.say("interrupted before the first claim");
+        return Exit::Interrupted;
+    }
     let line = format!("{error:#}").lines().map(str::trim).collect::<Vec<_>>().join("; ");
-    printer.complain(&format!("error: {line}"));
+    printer.complain(&format!("error: {}", plain(&line)));
     if error.chain().any(<dyn std::error::Error>::is::<UsageError>) {
         Exit::Usage
     } else {

@@ -6,7 +6,7 @@ use super::printer::Printer;
 use crate::bundle::{self, Bundle};
 use crate::report::Report;
 use crate::report::comparison::comparison;
-use crate::report::table::Canvas;
+use crate::report::table::{Canvas, markdown};
 
 /// Reads each bundle's report and draws all runs in one comparison.
 pub(super) fn report(args: &ReportArgs, printer: Printer) -> anyhow::Result<Exit> {
@@ -32,7 +32,7 @@ pub(super) fn print(report: &Report, format: ReportFormat, printer: Printer) -> 
     let text = match format {
         ReportFormat::Json => serde_json::to_string_pretty(report)?,
         ReportFormat::Markdown => {
-            format!("### {}\n\n{}\n", report.name, comparison(report).markdown())
+            format!("### {}\n\n{}\n", markdown(&report.name), comparison(report).markdown())
         }
         ReportFormat::Table => {
             let canvas = Canvas { width: printer.width(), color: printer.color() };

@@ -62,12 +62,11 @@ pub(super) async fn run(args: &RunArgs, printer: Printer) -> anyhow::Result<Exit
         let report = audit::report_of(&scenario.name, &scenario.description, &facts, runs.clone());
         session.bundle.write_json(bundle::REPORT, &report)?;
     }
-    let report = session.bundle.read_json(bundle::REPORT);
-    super::report::print(
-        &report.context("interrupted before any strategy ran")?,
-        args.format,
-        printer,
-    )?;
+    if runs.is_empty() {
+        printer.say("interrupted before any strategy ran");
+        return Ok(exit);
+    }
+    super::report::print(&session.bundle.read_json(bundle::REPORT)?, args.format, printer)?;
     let end = if exit == Exit::Ok { "every strategy ended as announced" } else { exit.words() };
     printer.say(&format!("{}: {end}", session.bundle.path().display()));
     Ok(exit)

@@ -30,12 +30,13 @@ const STOCK_DEFAULT: u32 = 100_000;
 pub(super) async fn serve(args: &ServeArgs, printer: Printer) -> anyhow::Result<Exit> {
     let plan = args.server.over(ServerPlan::default());
     plan.check().map_err(usage)?;
+    let tokens = Tokens::new(secret()?.as_bytes());
     let listener = listen(args.listen).await?;
+    let lock = lock::open(args.lock, plan.terms, plan.redis.as_deref()).await?;
+    // Last, once all else works: this is what deletes rows.
     let store = open_store(plan.db.as_deref().unwrap_or(DB_DEFAULT), plan.db_pool).await?;
     stock(&store, args, printer).await?;
-    let lock = lock::open(args.lock, plan.terms, plan.redis.as_deref()).await?;
     let desk = Desk::new(lock, store.clone(), Work { write: args.write, gap: plan.gap });
-    let tokens = Tokens::new(secret()?.as_bytes());
     let app = App::new(desk, tokens, plan.workers, limits());
     warn_beyond_loopback(args.listen, printer);
     let address = listener.local_addr().context("cannot read the address")?;

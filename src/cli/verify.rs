@@ -78,7 +78,8 @@ fn subject(args: &VerifyArgs, printer: Printer) -> anyhow::Result<Subject> {
     Ok(Subject::Closed(bundle))
 }
 
-/// Opens a database for reading. A SQLite file that does not exist is not made.
+/// Opens a database for reading, if our tables are there. A SQLite file that does not exist is not
+/// made.
 async fn open(url: Option<&str>) -> anyhow::Result<Store> {
     let url = url.unwrap_or(DB_DEFAULT);
     if let Some(file) = url.strip_prefix("sqlite://") {
@@ -88,7 +89,9 @@ async fn open(url: Option<&str>) -> anyhow::Result<Store> {
             "there is no database {file}; run `cplock serve` here first or give --db"
         );
     }
-    Ok(Store::open(url, 2).await?)
+    let store = Store::open(url, 2).await?;
+    store.check().await?;
+    Ok(store)
 }
 
 fn coupon_of(bundle: &Bundle) -> anyhow::Result<CouponId> {

@@ -23,6 +23,41 @@ impl Store {
         let prepared = create_alone(&mut tx, kind).await;
         tx.finish(prepared).await
     }
+
+    /// Whether our tables are there and of this version. Creates nothing, changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] when they are missing or another version's.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        let mut tx = self.db.begin(Intent::Read).await?;
+        let found = version(&mut tx, self.db.kind()).await;
+        match tx.finish(found).await? {
+            Some(SCHEMA_VERSION) => Ok(()),
+            Some(other) => Err(other_version(other)),
+            None => Err(StoreError::Unusable(
+                "the database holds no tables of cplock; run `cplock serve` on it first, or \
+                 correct --db"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
+/// The version of our tables; `None` where they are not, or not all, there.
+async fn version(tx: &mut Tx, kind: Kind) -> Result<Option<i64>, StoreError> {
+    let found: Vec<(String,)> = tx.all(statements::tables(kind), &[]).await?;
+    if !found.iter().any(|(name,)| name == "cplock_schema") {
+        return Ok(None);
+    }
+    let version: Option<(i64,)> = tx.first(statements::SCHEMA_VERSION, &[]).await?;
+    Ok(version.map(|(version,)| version))
+}
+
+fn other_version(other: i64) -> StoreError {
+    StoreError::Unusable(format!(
+        "the tables are of version {other} and this cplock knows version {SCHEMA_VERSION}; use \
+         the cplock that made them, or point --db at an empty database"
+    ))
 }
 
 /// Creates while no other process does.
@@ -56,10 +91,7 @@ async fn create(tx: &mut Tx, kind: Kind) -> Result<(), StoreError> {
         if ours { tx.first(statements::SCHEMA_VERSION, &[]).await? } else { None };
     match version {
         Some((SCHEMA_VERSION,)) => Ok(()),
-        Some((other,)) => Err(StoreError::Unusable(format!(
-            "the tables are of version {other} and this cplock knows version {SCHEMA_VERSION}; \
-             use the cplock that made them, or point --db at an empty database"
-        ))),
+        Some((other,)) => Err(other_version(other)),
         None => Ok(tx.script(statements::schema(kind)).await?),
     }
 }

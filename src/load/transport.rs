@@ -45,7 +45,8 @@ impl Target {
     /// # Errors
     /// [`LoadError::Target`]: not such a URL; the text says what is wrong.
     pub fn parse(url: &str) -> Result<Self, LoadError> {
-        let wrong = |what: &str| LoadError::Target { url: url.to_owned(), what: what.to_owned() };
+        let shown = crate::address::redacted(url);
+        let wrong = |what: &str| LoadError::Target { url: shown.clone(), what: what.to_owned() };
         let uri: Uri =
             url.parse().map_err(|_| wrong("not a URL; write http://host:port or https://host"))?;
         let tls = match uri.scheme_str() {

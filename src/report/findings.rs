@@ -1,8 +1,8 @@
 //! One verdict as a person reads it: the word first, then each check, then why and what is missing.
 
 use super::table::{Canvas, Cell, Side, Table, Tone};
-use super::units;
-use crate::verify::{Finding, Ruling, Verdict};
+use super::units::{self, plain};
+use crate::verify::{Finding, Method, Ruling, Verdict};
 
 /// Most witnesses of one finding that are shown; the rest is in `verdict.json`.
 const WITNESSES_SHOWN: usize = 3;
@@ -11,9 +11,10 @@ const WITNESSES_SHOWN: usize = 3;
 pub fn findings(verdict: &Verdict, canvas: Canvas) -> String {
     let mut lines = vec![headline(verdict), evidence(verdict), table(verdict).draw(canvas)];
     for finding in verdict.findings.iter().filter(|finding| tells_why(finding)) {
-        lines.push(format!("{} {}: {}", finding.id, finding.verdict.name(), finding.because));
+        let because = plain(&finding.because);
+        lines.push(format!("{} {}: {because}", plain(&finding.id), finding.verdict.name()));
         for witness in finding.witnesses.iter().take(WITNESSES_SHOWN) {
-            lines.push(format!("    {}", witness.text));
+            lines.push(format!("    {}", plain(&witness.text)));
         }
         let shown = finding.witnesses.len().min(WITNESSES_SHOWN);
         let more = finding.total_violations.saturating_sub(u64::try_from(shown).unwrap_or(0));
@@ -28,7 +29,7 @@ pub fn findings(verdict: &Verdict, canvas: Canvas) -> String {
         .map(|finding| finding.id.as_str())
         .collect();
     if !unknowable.is_empty() {
-        let ids = unknowable.join(", ");
+        let ids = plain(&unknowable.join(", "));
         lines.push(format!("Not decided with this evidence: {ids} (see `needs` in the table)."));
     }
     lines.join("\n")
@@ -63,9 +64,18 @@ fn evidence(verdict: &Verdict) -> String {
     let mut line = format!("Evidence: {}", evidence.level.meaning());
     if let Some(flaw) = &evidence.flaw {
         line.push_str("; ");
-        line.push_str(flaw);
+        line.push_str(&plain(flaw));
     }
     line
+}
+
+/// The count of violations; `≥` where opposite faults may hide in it.
+fn observed(finding: &Finding) -> String {
+    let count = units::count(finding.observed);
+    match finding.method {
+        Method::Bound if finding.observed.is_some_and(|count| count > 0) => format!("≥ {count}"),
+        Method::Bound | Method::Exact => count,
+    }
 }
 
 /// One line a check. Numbers count violations, so 0 is expected everywhere.
@@ -87,7 +97,7 @@ fn table(verdict: &Verdict) -> Table {
         table.row([
             finding.id.clone().into(),
             finding.name.clone().into(),
-            units::count(finding.observed).into(),
+            observed(finding).into(),
             finding.unit.clone().into(),
             Cell::toned(finding.verdict.name(), tone),
             finding.needs.clone().unwrap_or_default().into(),

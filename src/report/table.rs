@@ -2,6 +2,8 @@
 
 use comfy_table::{Attribute, Cell as Drawn, CellAlignment, Color, ContentArrangement, presets};
 
+use super::units::plain;
+
 /// A table: headings with their units, rows of the same length.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Table {
@@ -18,7 +20,7 @@ pub enum Side {
     Right,
 }
 
-/// One cell: text and what it means.
+/// One cell: text, without anything that could command a terminal, and what it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
     text: String,
@@ -40,14 +42,14 @@ pub enum Tone {
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self { text: text.into(), tone: Tone::Plain }
+        Self::toned(text, Tone::Plain)
     }
 }
 
 impl Cell {
     /// A cell with a meaning.
     pub fn toned(text: impl Into<String>, tone: Tone) -> Self {
-        Self { text: text.into(), tone }
+        Self { text: plain(&text.into()), tone }
     }
 }
 
@@ -68,7 +70,8 @@ pub fn terminal_width() -> Option<u16> {
 impl Table {
     /// An empty table with `headings`.
     pub fn new<H: Into<String>>(headings: impl IntoIterator<Item = (H, Side)>) -> Self {
-        let headings = headings.into_iter().map(|(text, side)| (text.into(), side)).collect();
+        let heading = |(text, side): (H, Side)| (plain(&text.into()), side);
+        let headings = headings.into_iter().map(heading).collect();
         Self { headings, rows: Vec::new() }
     }
 
@@ -110,14 +113,14 @@ impl Table {
     /// As a Markdown table, without a line end at the end.
     pub fn markdown(&self) -> String {
         let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
-        let headings = self.headings.iter().map(|(text, _)| escaped(text)).collect();
+        let headings = self.headings.iter().map(|(text, _)| markdown(text)).collect();
         let rule = self.headings.iter().map(|(_, side)| match side {
             Side::Left => "---".to_owned(),
             Side::Right => "---:".to_owned(),
         });
         let mut lines = vec![line(headings), line(rule.collect())];
         for row in &self.rows {
-            lines.push(line(row.iter().map(|cell| escaped(&cell.text)).collect()));
+            lines.push(line(row.iter().map(|cell| markdown(&cell.text)).collect()));
         }
         lines.join("\n")
     }
@@ -130,6 +133,15 @@ fn aligned(text: &str, side: Side) -> Drawn {
     })
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('|', "\\|").replace(['\n', '\r'], " ")
+/// `text` so that Markdown takes it as text, on one line.
+pub fn markdown(text: &str) -> String {
+    let text = plain(text);
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '|' | '\\' | '`' | '*' | '_' | '<' | '[') {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
 }

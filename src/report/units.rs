@@ -57,6 +57,21 @@ fn dash() -> String {
     "–".to_owned()
 }
 
+/// Text from outside without what could command a terminal or break a line: control characters
+/// and those that turn the direction of writing are shown as escapes, like `\u{1b}`.
+pub fn plain(text: &str) -> String {
+    let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() || turns(character) {
+            plain.extend(character.escape_default());
+        } else {
+            plain.push(character);
+        }
+    }
+    plain
+}
+
 #[cfg(test)]
 mod tests {
     //! Known answers at the edges.
@@ -70,5 +85,11 @@ mod tests {
         assert_eq!([bytes(0), bytes(999), bytes(12_345_678)], ["0 B", "999 B", "12.3 MB"]);
         assert_eq!(seconds(90_349), "90.3 s");
         assert_eq!([count(Some(-3_767_i64)), count(None::<i64>)], ["-3,767", "–"]);
+    }
+
+    #[test]
+    fn text_cannot_command_the_terminal() {
+        assert_eq!(plain("선착순 a\u{1b}[2J\nb\u{9b}1m"), "선착순 a\\u{1b}[2J\\nb\\u{9b}1m");
+        assert_eq!(plain("a\u{202e}b"), "a\\u{202e}b");
     }
 }

@@ -251,10 +251,12 @@ impl Scenario {
     pub fn check(&self) -> Result<(), ScenarioError> {
         let fail = |what: String| Err(ScenarioError::new(what));
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if self.name.is_empty() || self.name.len() > 60 || !self.name.chars().all(plain) {
+        let named = (1..=60).contains(&self.name.len()) && !self.name.starts_with('-');
+        if !named || !self.name.chars().all(plain) {
             let wrong: String = self.name.chars().take(80).collect();
             return fail(format!(
-                "name = {wrong:?}: use 1 to 60 lower-case letters, digits and `-`; it names a folder"
+                "name = {wrong:?}: use 1 to 60 lower-case letters, digits and, not in front, `-`; \
+                 it names a folder"
             ));
         }
         if self.strategies.is_empty() {

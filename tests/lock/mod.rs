@@ -58,7 +58,7 @@ fn patient() -> Terms {
 }
 
 /// A Redis of one test alone.
-struct OwnRedis {
+pub(crate) struct OwnRedis {
     server: Child,
     port: u16,
     folder: tempfile::TempDir,
@@ -66,7 +66,7 @@ struct OwnRedis {
 }
 
 impl OwnRedis {
-    fn start(durable: bool) -> Self {
+    pub(crate) fn start(durable: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let seed = RandomState::new().hash_one(1) % 10_000;
         let first = 21_400 + u16::try_from(seed).unwrap();
@@ -77,12 +77,12 @@ impl OwnRedis {
         Self { server, port, folder, durable }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
     /// `kill -9`, then a new server in the same folder on the same port.
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.kill();
         self.server = launch(self.port, self.folder.path(), self.durable);
     }
@@ -92,7 +92,7 @@ impl OwnRedis {
         self.server.wait().unwrap();
     }
 
-    fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> T {
+    pub(crate) fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> T {
         let client = redis::Client::open(self.url()).unwrap();
         command.query(&mut client.get_connection().unwrap()).unwrap()
     }

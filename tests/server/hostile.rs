@@ -104,27 +104,6 @@ async fn slow_loris_clients_are_cut_off() {
     open.close(1).await;
 }
 
-/// Goal: connections that ask nothing do not keep others out. Method: 10,000 of them (the issue's
-/// figure), then a claim.
-#[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_idle_connections_keep_nobody_out() {
-    rlimit::increase_nofile_limit(u64::MAX).unwrap();
-    let files = rlimit::getrlimit(rlimit::Resource::NOFILE).unwrap().0;
-    assert!(files > 20_500, "this test needs 20,500 open files, the hard limit is {files}");
-    let open = open(Limits::default()).await;
-    let mut idle = Vec::with_capacity(10_000);
-    // Two source addresses: one has 28,000 ports, and other tests use some of them.
-    while idle.len() < 10_000 {
-        let connect = (0..250).map(|_| TcpStream::connect(open.address));
-        for stream in futures_util::future::join_all(connect).await {
-            idle.push(stream.unwrap());
-        }
-    }
-    assert!(open.good_claim().await.contains("200"));
-    drop(idle);
-    open.close(1).await;
-}
-
 /// Goal: SQL in any field is only text. Method: a hostile sign-up and request id, then look.
 #[tokio::test]
 async fn sql_in_any_field_is_only_text() {
