@@ -3,7 +3,7 @@
 //! Written once over the driver in `db.rs`; tables are created in `tables.rs`, users are kept in
 //! `users.rs`. Who may write, and when, is not decided here (`issue.rs`).
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::db::{Arg, Db, Intent, Kind, Tx};
 use super::fault::Fault;
@@ -196,14 +196,12 @@ impl Store {
                 return Err(error);
             }
         };
+        think(gap).await;
         if self.db.kind() == Kind::Sqlite {
             // A SQLite transaction whose snapshot is old may not write: it fails and never loses
             // an update. What is to be shown is an entity read earlier, so the read stands alone.
             tx.rollback().await;
-            think(gap).await;
             tx = self.db.begin(Intent::Write).await?;
-        } else {
-            think(gap).await;
         }
         let written =
             write_back(&mut tx, claim, quantity).await.map(|row| Written { row, quantity });
@@ -229,9 +227,14 @@ async fn replace(
 
 /// The application's own time between its read and its write.
 async fn think(gap: Duration) {
-    // Even a sleep of zero may wait for the next millisecond.
-    if !gap.is_zero() {
-        tokio::time::sleep(gap).await;
+    let began = Instant::now();
+    // The timer counts in whole milliseconds and rounds up; a shorter rest is waited out here.
+    let coarse = Duration::from_millis(u64::try_from(gap.as_millis()).unwrap_or(u64::MAX));
+    if coarse > Duration::from_millis(1) {
+        tokio::time::sleep(coarse.saturating_sub(Duration::from_millis(1))).await;
+    }
+    while began.elapsed() < gap {
+        tokio::task::yield_now().await;
     }
 }
 

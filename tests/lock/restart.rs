@@ -181,3 +181,35 @@ async fn waiters_of_a_dead_process_are_skipped() {
     assert!(released.elapsed() < patient().lease / 4, "took {:?}", released.elapsed());
     assert_eq!(lock.release(next).await, Release::Clean);
 }
+
+/// Goal: a process that was quiet for long is not taken for dead when it comes back. Method: age its
+/// heartbeat, as minutes without a waiter would, then contend; the hand-over must not wait for a tick.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quiet_time_makes_nobody_absent() {
+    let server = OwnRedis::start(false);
+    let lock = open(Strategy::Fair, patient(), Some(&server.url())).await.unwrap();
+    let key = fresh_key();
+    let first = lock.acquire(&key, "first").await.unwrap();
+    assert_eq!(lock.release(first).await, Release::Clean);
+    let beats = format!("{{{}}}:beats", key.as_str());
+    let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    let process: Vec<String> =
+        redis::cmd("ZRANGE").arg(&beats).arg(0).arg(-1).query(&mut connection).unwrap();
+    assert_eq!(process.len(), 1);
+    let () = redis::cmd("ZADD").arg(&beats).arg(1).arg(&process[0]).query(&mut connection).unwrap();
+
+    let mut before = None;
+    for round in 0..200 {
+        let holder = lock.acquire(&key, &format!("holder-{round}")).await.unwrap();
+        let waiter_name = format!("waiter-{round}");
+        let mut waiter = ask(&lock, &key, &waiter_name);
+        assert!(poll_once(&mut waiter).await.is_pending());
+        until_queued(&server, &key, 1).await;
+        assert_eq!(lock.release(holder).await, Release::Clean);
+        let waiter = waiter.await.unwrap();
+        assert!(waiter.token > before, "tokens grow");
+        before = waiter.token;
+        assert!(waiter.waited < Duration::from_millis(900), "waited {:?}", waiter.waited);
+        assert_eq!(lock.release(waiter).await, Release::Clean);
+    }
+}

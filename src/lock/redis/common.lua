@@ -2,7 +2,8 @@
 --
 -- KEYS[1] state: hash of run, quiet, ticket, token, owner, owner_ticket, owner_token, till
 -- KEYS[2] queue: sorted set, waiter id -> ticket        (waiter id = process:request)
--- KEYS[3] beats: sorted set, process -> its last heartbeat
+-- KEYS[3] beats: sorted set, process -> when it was last heard of (a join or a tick)
+-- KEYS[4] lost: set of processes that lost a place here, until their next tick restores it
 -- ARGV[1] name of the line   ARGV[2] run id of this server, as the caller knows it
 -- ARGV[3] no grants before this time, as far as the caller knows   ARGV[4] lease
 --
@@ -12,7 +13,7 @@
 local STALE = 3 * 1000 * 1000
 local KEEP_MS = 10 * 60 * 1000
 
-local state, queue, beats = KEYS[1], KEYS[2], KEYS[3]
+local state, queue, beats, lost = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local lease = tonumber(ARGV[4])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -78,6 +79,8 @@ local function advance(me)
     local token = math.max(last_token + 1, now)
     redis.call('ZREM', queue, id)
     if id == me or reached(id, ticket, token) then return hold(id, ticket, token) end
+    redis.call('SADD', lost, process_of(id))
+    redis.call('PEXPIRE', lost, keep)
   end
 end
 

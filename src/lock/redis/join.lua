@@ -16,8 +16,10 @@ if ticket == 0 then
   redis.call('HSET', state, 'ticket', text(last_ticket))
   redis.call('PEXPIRE', queue, keep)
 end
--- Only a first heartbeat: an old one must stay visible to tick, which then restores lost places.
-if redis.call('ZADD', beats, 'NX', text(now), process_of(id)) == 1 then
+-- Who joins is alive. But a process that lost places is not heard again before its tick has restored
+-- them, or its newcomers would enter before its own earlier ones.
+if redis.call('SISMEMBER', lost, process_of(id)) == 0
+  and redis.call('ZADD', beats, text(now), process_of(id)) == 1 then
   redis.call('PEXPIRE', beats, keep)
 end
 advance(id)

@@ -248,8 +248,12 @@ impl Site {
     ) -> Result<T, RedisError> {
         let name = key.as_str();
         // The braces put all keys of a line into one cluster slot.
-        let keys =
-            [format!("{{{name}}}:state"), format!("{{{name}}}:queue"), format!("{{{name}}}:beats")];
+        let keys = [
+            format!("{{{name}}}:state"),
+            format!("{{{name}}}:queue"),
+            format!("{{{name}}}:beats"),
+            format!("{{{name}}}:lost"),
+        ];
         let mut args = vec![
             name.to_owned(),
             link.run.id.clone(),

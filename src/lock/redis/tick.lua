@@ -2,7 +2,8 @@
 -- Returns {'1' if its places may be lost else '0', owner, its ticket, its token,
 -- µs until something ends by itself, or '0'}.
 local beat = redis.call('ZSCORE', beats, ARGV[5])
-local absent = not beat or now - tonumber(beat) > STALE
+local absent = redis.call('SREM', lost, ARGV[5]) == 1
+  or not beat or now - tonumber(beat) > STALE
 if not run then
   -- The caller was told a ticket, so this line existed: its data was lost without a restart.
   quiet = now + lease
