@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::ServeArgs;
@@ -26,12 +26,17 @@ pub(super) const DB_DEFAULT: &str = "sqlite://cplock.db";
 /// Units in a new database when nothing else is said; the published fair run's stock.
 const STOCK_DEFAULT: u32 = 100_000;
 
+/// Connections that may wait to be accepted; the system may allow fewer. With the usual 128, VUs
+/// that all start at once wait a second or more for their SYN to be sent again, and the lock is
+/// blamed for it.
+const UNACCEPTED_MAX: u32 = 4096;
+
 /// Serves until SIGINT or SIGTERM, then drains.
 pub(super) async fn serve(args: &ServeArgs, printer: Printer) -> anyhow::Result<Exit> {
     let plan = args.server.over(ServerPlan::default());
     plan.check().map_err(usage)?;
     let tokens = Tokens::new(secret()?.as_bytes());
-    let listener = listen(args.listen).await?;
+    let listener = listen(args.listen)?;
     let lock = lock::open(args.lock, plan.terms, plan.redis.as_deref()).await?;
     // Last, once all else works: this is what deletes rows.
     let store = open_store(plan.db.as_deref().unwrap_or(DB_DEFAULT), plan.db_pool).await?;
@@ -60,8 +65,15 @@ pub(super) async fn serve(args: &ServeArgs, printer: Printer) -> anyhow::Result<
     Ok(Exit::CouldNotRun)
 }
 
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let open = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // As std does: a restarted server may take the port of the one before at once.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(UNACCEPTED_MAX)
+    };
+    open().map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => {
             anyhow::anyhow!("{address} is in use; stop what listens there or give another --listen")
         }

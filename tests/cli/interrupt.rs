@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::process::Command;
 
 use super::{Place, Process, Server, attempts, in_table, json, scenario, until};
 use crate::support::free_address;
@@ -32,8 +33,19 @@ fn alive(id: u32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, after)| !after.starts_with('Z'))
 }
 
-/// A run that would take a minute, with its server's process id and its folder, in mid-run.
-fn run_in_the_middle(place: &Place) -> (Process, u32, PathBuf) {
+/// The server that a run started. Should it outlive the run, the test fails and this ends it.
+struct Started(u32);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if alive(self.0) {
+            drop(Command::new("kill").args(["-s", "KILL", &self.0.to_string()]).status());
+        }
+    }
+}
+
+/// A run that would take a minute, with its server and its folder, in mid-run.
+fn run_in_the_middle(place: &Place) -> (Process, Started, PathBuf) {
     let text = scenario(&[("fair", "PASS"), ("none", "FAIL")]).replace("1500ms", "60s");
     place.write("long.toml", &text.replace("stock = 300", "stock = 100000"));
     let run = place.start(&["run", "long.toml"]);
@@ -43,7 +55,7 @@ fn run_in_the_middle(place: &Place) -> (Process, u32, PathBuf) {
     });
     let servers = children(run.child.id());
     assert_eq!(servers.len(), 1, "one server");
-    (run, servers[0], place.latest("01-fair"))
+    (run, Started(servers[0]), place.latest("01-fair"))
 }
 
 fn a_run_is_interrupted_by(signal: &str) {
@@ -51,7 +63,7 @@ fn a_run_is_interrupted_by(signal: &str) {
     let (mut run, server, part) = run_in_the_middle(&place);
     run.signal(signal);
     let end = run.end().code(130);
-    assert!(!alive(server), "the server ended");
+    assert!(!alive(server.0), "the server ended");
     let asked = attempts(&part);
     let report = json(&place.latest("report.json"));
     let (measured, verdict) = (&report["runs"][0]["measured"], &report["runs"][0]["verdict"]);
@@ -88,7 +100,7 @@ fn a_run_that_is_killed_leaves_no_server() {
     let place = Place::new();
     let (run, server, part) = run_in_the_middle(&place);
     run.signal("KILL");
-    until("the server ends by itself", || !alive(server));
+    until("the server ends by itself", || !alive(server.0));
     let db = format!("sqlite://{}", part.join("coupons.db").display());
     let end = place.call(&["verify", part.to_str().unwrap(), "--db", &db]).code(4);
     assert!(end.out.starts_with("VERDICT UNKNOWN"), "{}", end.out);
@@ -159,7 +171,19 @@ fn sigint_during_the_sign_up() {
 fn a_second_signal_cuts_off_attempts_in_flight() {
     let place = Place::new();
     let service = Silent::start();
-    let load = ["load", "--target", &service.url, "--vus", "5", "--hold", "60s", "--token", "t"];
+    let load = [
+        "load",
+        "--target",
+        &service.url,
+        "--vus",
+        "5",
+        "--hold",
+        "60s",
+        "--token",
+        "t",
+        "--graceful-stop",
+        "1h",
+    ];
     let mut load = place.start(&load);
     until("claims in flight", || service.asked("POST /api/v1/user-coupon") == 5);
     load.signal("INT");
