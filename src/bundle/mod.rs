@@ -42,6 +42,8 @@ pub const ROWS: &str = "rows.csv";
 pub const VERDICT: &str = "verdict.json";
 /// The report, `cplock.report/1`.
 pub const REPORT: &str = "report.json";
+/// The database of a `run` that was given none: SQLite.
+pub const DATABASE: &str = "coupons.db";
 /// What the server of a `run` said.
 pub const SERVER_LOG: &str = "server.log";
 

@@ -55,7 +55,7 @@ pub(super) enum Command {
 /// Settings of a server, where given.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct ServerFlags {
-    /// Database: `sqlite://FILE`, `mysql://USER@HOST/DB` (MySQL, MariaDB) or `postgres://USER@HOST/DB`
+    /// Database: `sqlite://FILE`, `mysql://USER@HOST/DB` (also MariaDB), `postgres://USER@HOST/DB`
     #[arg(long, value_name = "URL", env = "CPLOCK_DB", hide_env_values = true)]
     pub(super) db: Option<String>,
     /// Lease store: `redis://HOST:PORT`; without it leases live in the server process
@@ -121,7 +121,8 @@ pub(super) struct ServeArgs {
     #[arg(long, value_parser = strategy, env = "CPLOCK_LOCK")]
     pub(super) lock: Strategy,
     /// How one unit moves
-    #[arg(long, value_name = "MODE", value_parser = write_mode, default_value = "read-modify-write")]
+    #[arg(long, value_name = "MODE", value_parser = write_mode)]
+    #[arg(default_value = "read-modify-write")]
     pub(super) write: WriteMode,
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", env = "CPLOCK_LISTEN")]

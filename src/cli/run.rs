@@ -137,7 +137,7 @@ impl Session<'_> {
 
     /// The scenario's database, or a fresh SQLite file in the run's folder.
     fn database(&self, folder: &Path) -> String {
-        let fresh = || format!("sqlite://{}", folder.join("coupons.db").display());
+        let fresh = || format!("sqlite://{}", folder.join(bundle::DATABASE).display());
         self.scenario.server.db.clone().unwrap_or_else(fresh)
     }
 

@@ -12,6 +12,7 @@ use crate::coupon::CouponId;
 use crate::coupon::store::Store;
 use crate::report::findings::findings;
 use crate::report::table::Canvas;
+use crate::scenario::Expect;
 use crate::verify::Verdict;
 
 /// Where `load` and `run` leave their folders unless told otherwise.
@@ -19,39 +20,61 @@ const LATEST: &str = "reports/latest";
 
 /// What is judged.
 enum Subject {
-    /// A run whose books the database must close first.
-    Open(Bundle),
-    /// A run whose books are closed: the database is not asked.
-    Closed(Bundle),
+    /// A run, or each strategy of one.
+    Runs(Vec<Bundle>),
     /// The database alone.
     Database,
 }
 
+/// One verdict, and the one that was announced.
+struct Judged {
+    /// The run's folder; empty for a database alone.
+    heading: String,
+    verdict: Verdict,
+    expect: Expect,
+}
+
 /// Judges, prints, and tells the verdict as exit code.
 pub(super) async fn verify(args: &VerifyArgs, printer: Printer) -> anyhow::Result<Exit> {
-    let verdict = match subject(args, printer)? {
-        Subject::Database => {
-            let store = open(args.db.as_deref()).await?;
-            let books = audit::database_alone(&store, CouponId(args.coupon)).await?;
-            store.close().await;
-            crate::verify::audit(&books)
+    let judged = match subject(args, printer)? {
+        Subject::Database => vec![database_alone(args).await?],
+        Subject::Runs(bundles) => {
+            let mut judged = Vec::new();
+            for bundle in bundles {
+                judged.push(run(&bundle, args, printer).await?);
+            }
+            judged
         }
-        Subject::Open(bundle) => {
-            let store = open(args.db.as_deref()).await?;
-            audit::close_books(&bundle, &store, coupon_of(&bundle)?).await?;
-            store.close().await;
-            judge_stored(&bundle)?
-        }
-        Subject::Closed(bundle) => judge_stored(&bundle)?,
     };
     match args.format {
-        SummaryFormat::Json => printer.data(&serde_json::to_string_pretty(&verdict)?)?,
+        SummaryFormat::Json => printer.data(&json(&judged)?)?,
         SummaryFormat::Table => {
             let canvas = Canvas { width: printer.width(), color: printer.color() };
-            printer.data(&findings(&verdict, canvas))?;
+            for one in &judged {
+                if judged.len() > 1 {
+                    printer.data(&one.heading)?;
+                }
+                printer.data(&findings(&one.verdict, canvas))?;
+            }
         }
     }
-    Ok(Exit::of(verdict.verdict))
+    Ok(match judged.as_slice() {
+        [one] => Exit::of(one.verdict.verdict),
+        // A whole comparison is judged as `run` judges it: by what was announced.
+        all => all
+            .iter()
+            .map(|one| Exit::of_expected(one.verdict.verdict, one.expect))
+            .fold(Exit::Ok, Exit::worst),
+    })
+}
+
+/// One document, or a list of them for the strategies of a run.
+fn json(judged: &[Judged]) -> serde_json::Result<String> {
+    let verdicts: Vec<&Verdict> = judged.iter().map(|one| &one.verdict).collect();
+    match verdicts.as_slice() {
+        [one] => serde_json::to_string_pretty(one),
+        all => serde_json::to_string_pretty(all),
+    }
 }
 
 fn subject(args: &VerifyArgs, printer: Printer) -> anyhow::Result<Subject> {
@@ -61,27 +84,51 @@ fn subject(args: &VerifyArgs, printer: Printer) -> anyhow::Result<Subject> {
         _ => return Ok(Subject::Database),
     };
     let bundle = Bundle::open(&dir).map_err(usage)?;
-    if !bundle.parts().map_err(usage)?.is_empty() {
-        anyhow::bail!(usage(format!(
-            "{} holds one run a strategy; name one of its folders, or use `cplock report`",
-            dir.display()
-        )));
-    }
-    if !bundle.closed() {
-        return Ok(Subject::Open(bundle));
-    }
-    if args.db.is_some() && args.bundle.is_none() {
+    let parts = bundle.parts().map_err(usage)?;
+    let bundles = if parts.is_empty() { vec![bundle] } else { parts };
+    if bundles.iter().all(Bundle::closed) && args.db.is_some() && args.bundle.is_none() {
         printer.say(&format!("{} is closed; judging the database alone", dir.display()));
         return Ok(Subject::Database);
     }
-    printer.say(&format!("judging {} with the books stored in it", dir.display()));
-    Ok(Subject::Closed(bundle))
+    Ok(Subject::Runs(bundles))
+}
+
+async fn database_alone(args: &VerifyArgs) -> anyhow::Result<Judged> {
+    let store = open(args.db.as_deref().unwrap_or(DB_DEFAULT)).await?;
+    let books = audit::database_alone(&store, CouponId(args.coupon)).await?;
+    store.close().await;
+    let verdict = crate::verify::audit(&books);
+    Ok(Judged { heading: String::new(), verdict, expect: Expect::Pass })
+}
+
+/// Closes the books of `bundle` where they are open, judges them, and draws its report again.
+async fn run(bundle: &Bundle, args: &VerifyArgs, printer: Printer) -> anyhow::Result<Judged> {
+    let folder = bundle.path().display().to_string();
+    let facts: RunFacts = bundle.read_json(bundle::RUN).map_err(usage)?;
+    if bundle.closed() {
+        printer.say(&format!("judging {folder} with the books stored in it"));
+    } else {
+        let store = open(&database_of(bundle, args)).await?;
+        audit::close_books(bundle, &store, CouponId(facts.coupon)).await?;
+        store.close().await;
+    }
+    let judged = audit::judge(bundle)?;
+    let entry = audit::entry(&facts, Some(&judged));
+    let report = audit::report_of(&facts.name, "", &facts, vec![entry]);
+    bundle.write_json(bundle::REPORT, &report)?;
+    Ok(Judged { heading: folder, verdict: judged.0, expect: facts.expect })
+}
+
+/// The given database, or the file that a killed `run` left beside its books, or the default.
+fn database_of(bundle: &Bundle, args: &VerifyArgs) -> String {
+    let own = bundle.file(bundle::DATABASE);
+    let beside = || own.is_file().then(|| format!("sqlite://{}", own.display()));
+    args.db.clone().or_else(beside).unwrap_or_else(|| DB_DEFAULT.to_owned())
 }
 
 /// Opens a database for reading, if our tables are there. A SQLite file that does not exist is not
 /// made.
-async fn open(url: Option<&str>) -> anyhow::Result<Store> {
-    let url = url.unwrap_or(DB_DEFAULT);
+async fn open(url: &str) -> anyhow::Result<Store> {
     if let Some(file) = url.strip_prefix("sqlite://") {
         let file = file.split('?').next().unwrap_or(file);
         anyhow::ensure!(
@@ -92,19 +139,4 @@ async fn open(url: Option<&str>) -> anyhow::Result<Store> {
     let store = Store::open(url, 2).await?;
     store.check().await?;
     Ok(store)
-}
-
-fn coupon_of(bundle: &Bundle) -> anyhow::Result<CouponId> {
-    let facts: RunFacts = bundle.read_json(bundle::RUN).map_err(usage)?;
-    Ok(CouponId(facts.coupon))
-}
-
-/// Judges a closed bundle and draws its report again.
-fn judge_stored(bundle: &Bundle) -> anyhow::Result<Verdict> {
-    let facts: RunFacts = bundle.read_json(bundle::RUN).map_err(usage)?;
-    let judged = audit::judge(bundle)?;
-    let entry = audit::entry(&facts, Some(&judged));
-    let report = audit::report_of(&facts.name, "", &facts, vec![entry]);
-    bundle.write_json(bundle::REPORT, &report)?;
-    Ok(judged.0)
 }

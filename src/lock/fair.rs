@@ -122,8 +122,11 @@ impl Lock for FairLock {
         let Lease { key, request, ticket, token, .. } = lease;
         let (Some(ticket), Some(token)) = (ticket, token) else { return Release::Lapsed };
         let grant = Grant { key, request, ticket, token };
+        let passed_on = self.store.pass_on(&grant).await;
+        // Only now: a tick's late word of this grant must find its holder, or it would be taken for
+        // nobody's, passed on a second time, and this release told that it had lapsed.
         self.waiters.went_out(&grant);
-        match self.store.pass_on(&grant).await {
+        match passed_on {
             Ok(true) => Release::Clean,
             Ok(false) => Release::Lapsed,
             Err(_) => Release::Unconfirmed,

@@ -27,19 +27,34 @@ pub const TICK: Duration = Duration::from_secs(1);
 #[async_trait]
 pub trait LeaseStore: Send + Sync {
     /// Takes the plain lease if it is free or already `request`'s; false if another has it.
+    ///
+    /// # Errors
+    /// [`Fault`]: no answer, so it is not known whether the move was made.
     async fn take(&self, key: &Key, request: &str) -> Result<bool, Fault>;
 
     /// Gives the plain lease back; false if `request` no longer had it.
+    ///
+    /// # Errors
+    /// [`Fault`]: no answer, so it is not known whether the move was made.
     async fn give_back(&self, key: &Key, request: &str) -> Result<bool, Fault>;
 
     /// Joins the line, or finds the place that `request` has already. A free line grants its head.
+    ///
+    /// # Errors
+    /// [`Fault`]: no answer, so it is not known whether the move was made.
     async fn join(&self, key: &Key, request: &str) -> Result<Joined, Fault>;
 
     /// Leaves the line. A grant that arrived meanwhile goes to the next in line.
+    ///
+    /// # Errors
+    /// [`Fault`]: no answer, so it is not known whether the move was made.
     async fn leave(&self, key: &Key, request: &str) -> Result<(), Fault>;
 
     /// Ends `grant` and hands the line to its next waiter in the same step, waking that one only.
     /// False if the grant had ended before: by its lease, or with the store's data.
+    ///
+    /// # Errors
+    /// [`Fault`]: no answer, so it is not known whether the move was made.
     async fn pass_on(&self, grant: &Grant) -> Result<bool, Fault>;
 
     /// Shows that this process lives, ends lapsed grants and repairs lost places and pushes.

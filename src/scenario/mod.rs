@@ -70,7 +70,7 @@ pub enum Expect {
 /// What the VUs do. A closed load: each VU waits for its reply, thinks, and asks again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadPlan {
-    /// Parts of the profile in order; each moves linearly from the previous count of VUs to its own.
+    /// Parts of the profile in order; each moves linearly from the count before it to its own.
     pub stages: Vec<Stage>,
     /// Pause after each reply.
     pub think: Duration,
@@ -163,8 +163,8 @@ impl LoadPlan {
         self.stages.iter().map(|stage| stage.duration).sum()
     }
 
-    /// VUs that the stages ask for `at` after the start, by linear interpolation (k6's `ramping-vus`
-    /// with `startVUs: 0`). After the last stage: 0.
+    /// VUs that the stages ask for `at` after the start, by linear interpolation (as k6's
+    /// `ramping-vus` with `startVUs: 0`). After the last stage: 0.
     pub fn planned_at(&self, at: Duration) -> u32 {
         let mut begin = Duration::ZERO;
         let mut from = 0_u32;

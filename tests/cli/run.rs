@@ -55,8 +55,10 @@ fn a_control_and_a_lock_side_by_side() {
     assert_eq!(told.iter().sum::<u64>(), attempts(&place.latest("01-none")));
     assert!(in_table(table, "lost updates") > 0, "{table}");
 
-    let whole = place.call(&["verify"]).code(2);
-    assert!(whole.one_line().contains("name one of its folders"), "{whole:?}");
+    // The whole comparison is judged as `run` judged it: the control failed as announced.
+    let whole = place.call(&["verify"]).code(0);
+    assert!(whole.out.contains("VERDICT FAIL") && whole.out.contains("VERDICT PASS"));
+    assert!(whole.out.contains("01-none") && whole.out.contains("02-fair"), "{whole:?}");
     let drawn = place.call(&["report", "reports/latest", "--format", "json"]).code(0).json();
     assert_eq!(drawn, report);
     assert_eq!(&place.call(&["report", "reports/latest"]).code(0).out, table);

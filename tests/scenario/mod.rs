@@ -126,9 +126,13 @@ fn passwords_do_not_reach_the_resolved_text() {
 }
 
 proptest! {
-    /// Goal: no text can make the parser panic. Method: random text, and random damage to a valid one.
+    /// Goal: no text makes the parser panic. Method: random text, and random damage to a valid one.
     #[test]
-    fn hostile_text_is_refused_not_fatal(text in ".{0,300}", at in 0..SMALL.len(), junk in ".{0,4}") {
+    fn hostile_text_is_refused_not_fatal(
+        text in ".{0,300}",
+        at in 0..SMALL.len(),
+        junk in ".{0,4}",
+    ) {
         let _ = parse(&text);
         let mut damaged = SMALL.to_owned();
         damaged.insert_str(at, &junk);
