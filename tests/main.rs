@@ -8,6 +8,7 @@ mod coupon;
 mod ledger;
 mod load;
 mod lock;
+mod readme;
 mod report;
 mod scenario;
 mod server;

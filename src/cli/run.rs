@@ -18,6 +18,7 @@ use crate::bundle::{self, Bundle, RunFacts};
 use crate::coupon::CouponId;
 use crate::coupon::store::Store;
 use crate::load::{Stop, Target};
+use crate::lock::redis::facts::redis_facts;
 use crate::report::Run;
 use crate::scenario::{Scenario, StrategyPlan};
 use crate::server::auth::{self, Tokens};
@@ -149,6 +150,11 @@ impl Session<'_> {
     ) -> anyhow::Result<RunFacts> {
         let server = &self.scenario.server;
         let mut settings = store.server_facts().await?;
+        // Its own pool is not the server's, which is told below.
+        settings.retain(|(what, _)| what != "pool_size");
+        if let Some(url) = &server.redis {
+            settings.extend(redis_facts(url).await?);
+        }
         settings.push(("workers".to_owned(), server.workers.to_string()));
         settings.push(("gap".to_owned(), humantime::format_duration(server.gap).to_string()));
         settings.push(("database connections".to_owned(), server.db_pool.to_string()));

@@ -184,3 +184,14 @@ async fn a_dead_redis_is_one_line_with_the_remedy_and_without_the_password() {
     assert!(text.contains(&dead.to_string()) && text.contains("start Redis"), "{text}");
     assert!(!text.contains("hunter2") && !text.contains('\n'), "{text}");
 }
+
+/// Goal: a run's record can name the Redis it stood on. Method: ask one, and one that is not there.
+#[tokio::test]
+async fn a_redis_tells_its_version_and_a_dead_one_is_no_secret_leak() {
+    let server = super::OwnRedis::start(false);
+    let facts = cplock::lock::redis::facts::redis_facts(&server.url()).await.unwrap();
+    assert!(facts.iter().any(|(what, value)| what == "redis_version" && !value.is_empty()));
+    let error = cplock::lock::redis::facts::redis_facts("redis://me:hunter2@127.0.0.1:1/0").await;
+    let text = error.unwrap_err().to_string();
+    assert!(text.contains("127.0.0.1:1") && !text.contains("hunter2"), "{text}");
+}

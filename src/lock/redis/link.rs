@@ -155,15 +155,6 @@ impl Site {
         Ok((Link { connection, run: Run { id, quiet_until }, broken: Arc::default() }, pushes))
     }
 
-    /// The URL without its password, for messages.
-    pub(super) fn shown(url: &str) -> String {
-        let Some(mut shown) = redis::parse_redis_url(url) else { return "(unreadable)".to_owned() };
-        if shown.password().is_some() && shown.set_password(None).is_err() {
-            return "(unreadable)".to_owned();
-        }
-        shown.to_string()
-    }
-
     /// Reads a push of `common.lua`: `ticket token length-of-key key request`, the last two joined.
     pub(super) fn read_push(text: &str) -> Option<Grant> {
         let mut parts = text.splitn(4, ' ');

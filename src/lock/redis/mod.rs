@@ -4,6 +4,7 @@
 //! grants, and after a failure restores this process's places in line. The moves are in `link.rs`,
 //! their rules in the Lua files.
 
+pub mod facts;
 mod link;
 
 use std::hash::{BuildHasher, RandomState};
@@ -69,7 +70,7 @@ impl RedisStore {
         let process = format!("{:x}-{:016x}", std::process::id(), RandomState::new().hash_one(0));
         let site = Site::new(url, process, lease)?;
         let (link, pushes) = site.connect(None).await.map_err(|error| {
-            let place = Site::shown(url);
+            let place = crate::address::redacted(url);
             LockError::Store(format!(
                 "`{place}`: {error}; start Redis there, correct the URL, or leave it out to keep \
                  leases in this process"
