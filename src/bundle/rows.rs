@@ -2,6 +2,8 @@
 //!
 //! Format: RFC 4180 with `\n` line ends; a field is quoted where it holds a comma, a quote or a
 //! line end. Our server refuses such request ids, but the database may hold other people's rows.
+//! Read here and not by the `csv` crate, which takes a line that was cut short, and text after a
+//! closing quote, for whole: in evidence both must be told.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
