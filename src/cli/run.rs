@@ -153,7 +153,8 @@ impl Session<'_> {
         // Its own pool is not the server's, which is told below.
         settings.retain(|(what, _)| what != "pool_size");
         if let Some(url) = &server.redis {
-            settings.extend(redis_facts(url).await?);
+            // One that does not answer is told, with the remedy, by the server that needs it.
+            settings.extend(redis_facts(url).await.unwrap_or_default());
         }
         settings.push(("workers".to_owned(), server.workers.to_string()));
         settings.push(("gap".to_owned(), humantime::format_duration(server.gap).to_string()));
