@@ -123,8 +123,9 @@ impl Lock for FairLock {
         let (Some(ticket), Some(token)) = (ticket, token) else { return Release::Lapsed };
         let grant = Grant { key, request, ticket, token };
         let passed_on = self.store.pass_on(&grant).await;
-        // Only now: a tick's late word of this grant must find its holder, or it would be taken for
-        // nobody's, passed on a second time, and this release told that it had lapsed.
+        // Only now: a push that comes late, after a tick had told the same grant, must find its
+        // holder, or it would be taken for nobody's, passed on beside this release, and this release
+        // told that the lease had lapsed.
         self.waiters.went_out(&grant);
         match passed_on {
             Ok(true) => Release::Clean,
