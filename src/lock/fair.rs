@@ -124,8 +124,8 @@ impl Lock for FairLock {
         let grant = Grant { key, request, ticket, token };
         let passed_on = self.store.pass_on(&grant).await;
         // Only now: a push that comes late, after a tick had told the same grant, must find its
-        // holder, or it would be taken for nobody's, passed on beside this release, and this release
-        // told that the lease had lapsed.
+        // holder, or it would be taken for nobody's, passed on beside this release, and this
+        // release told that the lease had lapsed.
         self.waiters.went_out(&grant);
         match passed_on {
             Ok(true) => Release::Clean,
