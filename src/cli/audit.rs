@@ -1,6 +1,6 @@
 //! Closing the books of a run and judging them: the final read of the store, then the pure audit.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 
@@ -8,6 +8,7 @@ use crate::bundle::{self, Bundle, RunFacts};
 use crate::coupon::store::Store;
 use crate::coupon::{CouponId, IssuedRow, Snapshot};
 use crate::report::{self, Report, Run};
+use crate::scenario::Expect;
 use crate::verify::{self, Books, Verdict};
 
 /// Looks at the stock that must agree before the books are closed.
@@ -66,11 +67,45 @@ async fn settled(store: &Store, coupon: CouponId) -> anyhow::Result<Snapshot> {
 ///
 /// # Errors
 /// The bundle cannot be read (with file and line) or written.
-pub(super) fn judge(bundle: &Bundle) -> anyhow::Result<(Verdict, Books)> {
+fn judge(bundle: &Bundle) -> anyhow::Result<(Verdict, Books)> {
     let books = bundle.read_books().map_err(super::exit::usage)?;
     let verdict = verify::audit(&books);
     bundle.write_json(bundle::VERDICT, &verdict)?;
     Ok((verdict, books))
+}
+
+/// What is known of a run before its load; what only one kind of run knows is filled in by it.
+pub(super) fn facts_of(name: &str, run: &str, coupon: i64, target: String) -> RunFacts {
+    RunFacts {
+        schema: bundle::RUN_SCHEMA.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        name: name.to_owned(),
+        run: run.to_owned(),
+        scenario: serde_json::Value::Null,
+        strategy: None,
+        write: None,
+        expect: Expect::Pass,
+        one_per_user: false,
+        coupon,
+        started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        target,
+        machine: bundle::machine_facts(),
+        settings: Vec::new(),
+        interrupted: false,
+        measured: None,
+    }
+}
+
+/// Judges the run of `facts` and draws its report again; both are stored in `bundle`.
+///
+/// # Errors
+/// As [`judge`]; the report is the old one then, if there was one.
+pub(super) fn conclude(bundle: &Bundle, facts: &RunFacts) -> anyhow::Result<(Verdict, Run)> {
+    let judged = judge(bundle)?;
+    let entry = entry(facts, Some(&judged));
+    let report = report_of(&facts.name, "", facts, vec![entry.clone()]);
+    bundle.write_json(bundle::REPORT, &report)?;
+    Ok((judged.0, entry))
 }
 
 /// The report's entry for a run of `facts`, judged or not.

@@ -17,7 +17,7 @@ use crate::load::{self, Baseline, Identity, Job, Stop, Target, Watch};
 use crate::report::summary::summary;
 use crate::report::table::Canvas;
 use crate::scenario::file::Shape;
-use crate::scenario::{Expect, LoadPlan, UserMode};
+use crate::scenario::{LoadPlan, UserMode};
 
 /// Runs the load and leaves an open bundle for `verify`.
 pub(super) async fn load(args: &LoadArgs, printer: Printer) -> anyhow::Result<Exit> {
@@ -151,23 +151,10 @@ async fn identities(
 }
 
 fn facts(name: &str, run: &str, args: &LoadArgs, plan: &LoadPlan) -> RunFacts {
+    let target = crate::address::redacted(&args.target);
     RunFacts {
-        schema: bundle::RUN_SCHEMA.to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        name: name.to_owned(),
-        run: run.to_owned(),
         scenario: serde_json::json!({ "load": plan.to_json() }),
-        strategy: None,
-        write: None,
-        expect: Expect::Pass,
-        one_per_user: false,
-        coupon: plan.coupon,
-        started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-        target: crate::address::redacted(&args.target),
-        machine: bundle::machine_facts(),
-        settings: Vec::new(),
-        interrupted: false,
-        measured: None,
+        ..audit::facts_of(name, run, plan.coupon, target)
     }
 }
 

@@ -128,11 +128,8 @@ impl Session<'_> {
         part.write_json(bundle::RUN, &facts)?;
         audit::close_books(part, &store, coupon).await?;
         store.close().await;
-        let judged = audit::judge(part)?;
-        let entry = audit::entry(&facts, Some(&judged));
-        let report = audit::report_of(&facts.name, "", &facts, vec![entry.clone()]);
-        part.write_json(bundle::REPORT, &report)?;
-        self.printer.say(&crate::report::findings::headline(&judged.0));
+        let (verdict, entry) = audit::conclude(part, &facts)?;
+        self.printer.say(&crate::report::findings::headline(&verdict));
         Ok((facts, entry))
     }
 
@@ -161,23 +158,15 @@ impl Session<'_> {
         settings.push(("database connections".to_owned(), server.db_pool.to_string()));
         let leases = server.redis.as_deref().map(crate::address::redacted);
         settings.push(("leases".to_owned(), leases.unwrap_or("the server process".to_owned())));
+        let (scenario, coupon) = (self.scenario, self.scenario.load.coupon);
         Ok(RunFacts {
-            schema: bundle::RUN_SCHEMA.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            name: self.scenario.name.clone(),
-            run: run.to_owned(),
-            scenario: self.scenario.to_json(),
+            scenario: scenario.to_json(),
             strategy: Some(plan.lock.name().to_owned()),
             write: Some(plan.write.name().to_owned()),
             expect: plan.expect,
-            one_per_user: self.scenario.one_per_user,
-            coupon: self.scenario.load.coupon,
-            started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            target: "its own server".to_owned(),
-            machine: bundle::machine_facts(),
+            one_per_user: scenario.one_per_user,
             settings,
-            interrupted: false,
-            measured: None,
+            ..audit::facts_of(&scenario.name, run, coupon, "its own server".to_owned())
         })
     }
 }

@@ -112,11 +112,8 @@ async fn run(bundle: &Bundle, args: &VerifyArgs, printer: Printer) -> anyhow::Re
         audit::close_books(bundle, &store, CouponId(facts.coupon)).await?;
         store.close().await;
     }
-    let judged = audit::judge(bundle)?;
-    let entry = audit::entry(&facts, Some(&judged));
-    let report = audit::report_of(&facts.name, "", &facts, vec![entry]);
-    bundle.write_json(bundle::REPORT, &report)?;
-    Ok(Judged { heading: folder, verdict: judged.0, expect: facts.expect })
+    let (verdict, _) = audit::conclude(bundle, &facts)?;
+    Ok(Judged { heading: folder, verdict, expect: facts.expect })
 }
 
 /// The given database, or the file that a killed `run` left beside its books, or the default.
