@@ -30,11 +30,10 @@ impl Store {
     /// [`StoreError::Unusable`] when they are missing or another version's.
     pub async fn check(&self) -> Result<(), StoreError> {
         let mut tx = self.db.begin(Intent::Read).await?;
-        let found = version(&mut tx, self.db.kind()).await;
+        let found = look(&mut tx, self.db.kind()).await;
         match tx.finish(found).await? {
-            Some(SCHEMA_VERSION) => Ok(()),
-            Some(other) => Err(other_version(other)),
-            None => Err(StoreError::Unusable(
+            Found::Version(version) => known(version),
+            Found::Nothing | Found::Half | Found::Foreign(_) => Err(StoreError::Unusable(
                 "the database holds no tables of cplock; run `cplock serve` on it first, or \
                  correct --db"
                     .to_owned(),
@@ -43,21 +42,35 @@ impl Store {
     }
 }
 
-/// The version of our tables; `None` where they are not, or not all, there.
-async fn version(tx: &mut Tx, kind: Kind) -> Result<Option<i64>, StoreError> {
-    let found: Vec<(String,)> = tx.all(statements::tables(kind), &[]).await?;
-    if !found.iter().any(|(name,)| name == "cplock_schema") {
-        return Ok(None);
-    }
-    let version: Option<(i64,)> = tx.first(statements::SCHEMA_VERSION, &[]).await?;
-    Ok(version.map(|(version,)| version))
+/// What is in the database.
+enum Found {
+    Nothing,
+    /// Ours, and their creation was cut off.
+    Half,
+    /// Ours, of this version.
+    Version(i64),
+    /// A table of another program, with a name that we need.
+    Foreign(String),
 }
 
-fn other_version(other: i64) -> StoreError {
-    StoreError::Unusable(format!(
-        "the tables are of version {other} and this cplock knows version {SCHEMA_VERSION}; use \
+async fn look(tx: &mut Tx, kind: Kind) -> Result<Found, StoreError> {
+    let found: Vec<(String,)> = tx.all(statements::tables(kind), &[]).await?;
+    if !found.iter().any(|(name,)| name == "cplock_schema") {
+        let foreign = found.into_iter().next();
+        return Ok(foreign.map_or(Found::Nothing, |(name,)| Found::Foreign(name)));
+    }
+    let version: Option<(i64,)> = tx.first(statements::SCHEMA_VERSION, &[]).await?;
+    Ok(version.map_or(Found::Half, |(version,)| Found::Version(version)))
+}
+
+fn known(version: i64) -> Result<(), StoreError> {
+    if version == SCHEMA_VERSION {
+        return Ok(());
+    }
+    Err(StoreError::Unusable(format!(
+        "the tables are of version {version} and this cplock knows version {SCHEMA_VERSION}; use \
          the cplock that made them, or point --db at an empty database"
-    ))
+    )))
 }
 
 /// Creates while no other process does.
@@ -79,19 +92,12 @@ async fn create_alone(tx: &mut Tx, kind: Kind) -> Result<(), StoreError> {
 
 /// Looks what is there, and creates what is not.
 async fn create(tx: &mut Tx, kind: Kind) -> Result<(), StoreError> {
-    let found: Vec<(String,)> = tx.all(statements::tables(kind), &[]).await?;
-    let ours = found.iter().any(|(name,)| name == "cplock_schema");
-    if !ours && let Some((name,)) = found.first() {
-        return Err(StoreError::Unusable(format!(
+    match look(tx, kind).await? {
+        Found::Version(version) => known(version),
+        Found::Foreign(name) => Err(StoreError::Unusable(format!(
             "the database holds a table `{name}` of another program; point --db at an empty \
              database"
-        )));
-    }
-    let version: Option<(i64,)> =
-        if ours { tx.first(statements::SCHEMA_VERSION, &[]).await? } else { None };
-    match version {
-        Some((SCHEMA_VERSION,)) => Ok(()),
-        Some((other,)) => Err(other_version(other)),
-        None => Ok(tx.script(statements::schema(kind)).await?),
+        ))),
+        Found::Nothing | Found::Half => Ok(tx.script(statements::schema(kind)).await?),
     }
 }
