@@ -8,6 +8,7 @@ mod conformance;
 mod costs;
 mod line;
 mod order;
+mod push;
 mod restart;
 
 use std::future::{Future, poll_fn};

@@ -65,7 +65,6 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["src/coupon"]),
     ("strsim", &["src/scenario"]),
     ("toml", &["src/scenario"]),
-    ("tower", &["src/server"]),
     ("tracing_subscriber", &["src/cli", "src/main"]),
 ];
 

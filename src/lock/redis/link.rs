@@ -1,4 +1,4 @@
-//! One life of the connections to Redis: how they are opened, and the moves that are made on them.
+//! One life of the connection to Redis: how it is opened, and the moves that are made on it.
 //!
 //! A link is never repaired: when it fails, `mod.rs` replaces it and restores what it lost. Each
 //! move is one Lua script, so each is atomic.
@@ -6,16 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{MultiplexedConnection, PubSubStream};
+use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, FromRedisValue, IntoConnectionInfo, RedisError, Script,
+    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, IntoConnectionInfo, ProtocolVersion,
+    RedisError, Script,
 };
-
-use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::super::lease_store::{Grant, Joined};
+use super::super::waiters::Waiters;
 use super::super::{Key, LockError};
+use super::push::{Ear, News};
 
 /// Longest wait for one reply. Far beyond redis-rs's 500 ms: under load a late reply is normal, and
 /// an abandoned script may have run.
@@ -67,13 +69,21 @@ pub(super) struct Site {
     lease: Duration,
 }
 
-/// A connection for scripts and the run of Redis that it leads to.
+/// A connection, for scripts one way and pushes the other, and the run of Redis that it leads to.
 #[derive(Clone)]
 pub(super) struct Link {
     connection: MultiplexedConnection,
     pub(super) run: Run,
-    /// Told when a command found this link broken before its push connection did.
-    pub(super) broken: Arc<Notify>,
+    /// To this link's keeper.
+    news: UnboundedSender<News>,
+}
+
+impl Link {
+    /// Tells the keeper that a command found this link broken.
+    pub(super) fn give_up(&self) {
+        // A keeper who has let go of this link knows.
+        drop(self.news.send(News::Broken));
+    }
 }
 
 /// One run of a Redis server, from its start to its end.
@@ -100,8 +110,11 @@ impl Site {
     /// The URL is none of Redis.
     pub(super) fn new(url: &str, process: String, lease: Duration) -> Result<Self, LockError> {
         let client = url.into_connection_info().and_then(|info| {
+            // Only RESP3 brings pushes on a connection that asks as well.
+            let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
             // redis-rs leaves Nagle's algorithm on; it would be measured instead of the lock.
-            Client::open(info.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
+            let tcp = TcpSettings::default().set_nodelay(true);
+            Client::open(info.set_redis_settings(settings).set_tcp_settings(tcp))
         });
         match client {
             Ok(client) => Ok(Self { client, scripts: Scripts::new(), process, lease }),
@@ -112,7 +125,8 @@ impl Site {
         }
     }
 
-    /// Opens both connections: scripts loaded, pushes subscribed.
+    /// Opens a link: scripts loaded, pushes subscribed. From then on grants reach `waiters`, until
+    /// the returned end is dropped; it brings what the keeper must act on.
     ///
     /// If Redis was restarted since the run `before`, no grants shall be made for one lease from
     /// now, because a grant of that run may still be in use.
@@ -121,22 +135,18 @@ impl Site {
     /// Redis cannot be reached, refuses, or is not ready.
     pub(super) async fn connect(
         &self,
+        waiters: &Arc<Waiters>,
         before: Option<&Run>,
-    ) -> Result<(Link, PubSubStream), RedisError> {
-        let subscribing = async {
-            let mut pushes = self.client.get_async_pubsub().await?;
-            pushes.subscribe(format!("cplock:grants:{}", self.process)).await?;
-            Ok::<_, RedisError>(pushes.into_on_message())
-        };
-        let pushes = tokio::time::timeout(CONNECT_WITHIN, subscribing)
-            .await
-            .map_err(|_| RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut)))??;
+    ) -> Result<(Link, UnboundedReceiver<News>), RedisError> {
+        let (news, received) = unbounded_channel();
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_WITHIN))
             .set_response_timeout(Some(REPLY_WITHIN))
-            .set_pipeline_buffer_size(PIPELINE);
+            .set_pipeline_buffer_size(PIPELINE)
+            .set_push_sender(Ear { waiters: waiters.clone(), news: news.clone() });
         let mut connection =
             self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        connection.subscribe(format!("cplock:grants:{}", self.process)).await?;
         for script in self.scripts.all() {
             script.load_async(&mut connection).await?;
         }
@@ -152,17 +162,7 @@ impl Site {
                 seconds * 1_000_000 + micros + micros_of(self.lease)
             }
         };
-        Ok((Link { connection, run: Run { id, quiet_until }, broken: Arc::default() }, pushes))
-    }
-
-    /// Reads a push of `common.lua`: `ticket token length-of-key key request`, the last two joined.
-    pub(super) fn read_push(text: &str) -> Option<Grant> {
-        let mut parts = text.splitn(4, ' ');
-        let ticket = parts.next()?.parse().ok()?;
-        let token = parts.next()?.parse().ok()?;
-        let length: usize = parts.next()?.parse().ok()?;
-        let (key, request) = parts.next()?.split_at_checked(length)?;
-        Some(Grant { key: Key::new(key), request: request.to_owned(), ticket, token })
+        Ok((Link { connection, run: Run { id, quiet_until }, news }, received))
     }
 
     pub(super) async fn take(
@@ -276,6 +276,22 @@ async fn run<T: FromRedisValue>(
         call.arg(arg);
     }
     call.invoke_async(&mut link.connection.clone()).await
+}
+
+/// Why a link could not be opened, and what to do. A Redis too old echoes the command that it does
+/// not know, with the password in it, so its words are left out.
+pub(super) fn remedy(error: &RedisError) -> String {
+    let no_resp3 = error.kind() == ErrorKind::RESP3NotSupported
+        || error.detail().is_some_and(|detail| detail.contains("HELLO"));
+    if no_resp3 {
+        return "this server does not speak RESP3, which grants are pushed by; use Redis 6 or \
+                newer, or Valkey, or leave the URL out to keep leases in this process"
+            .to_owned();
+    }
+    format!(
+        "{error}; start Redis there, correct the URL, or leave it out to keep leases in this \
+         process"
+    )
 }
 
 fn plain_key(key: &Key) -> String {

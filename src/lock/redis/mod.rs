@@ -1,11 +1,12 @@
 //! Leases in Redis (or Valkey), shared by every process that uses the same server.
 //!
-//! Here: what lasts longer than a connection. A task keeps a [`Link`] up, listens for pushed
-//! grants, and after a failure restores this process's places in line. The moves are in `link.rs`,
-//! their rules in the Lua files.
+//! Here: what lasts longer than a connection. A task, the keeper, keeps a [`Link`] up and after a
+//! failure restores this process's places in line. The moves are in `link.rs`, their rules in the
+//! Lua files, pushed grants in `push.rs`.
 
 pub mod facts;
 mod link;
+mod push;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,14 +14,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
-use futures_util::stream::StreamExt;
 use redis::RedisError;
-use redis::aio::PubSubStream;
-use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use self::link::{Link, Run, Site};
+use self::link::{Link, Run, Site, remedy};
+use self::push::News;
 use super::lease_store::{Fault, Grant, Joined, LeaseStore, tick_every};
 use super::waiters::{Standing, Waiters};
 use super::{Key, LockError};
@@ -69,16 +69,12 @@ impl RedisStore {
     ) -> Result<Self, LockError> {
         let process = format!("{:x}-{:016x}", std::process::id(), RandomState::new().hash_one(0));
         let site = Site::new(url, process, lease)?;
-        let (link, pushes) = site.connect(None).await.map_err(|error| {
-            let place = crate::address::redacted(url);
-            LockError::Store(format!(
-                "`{place}`: {error}; start Redis there, correct the URL, or leave it out to keep \
-                 leases in this process"
-            ))
+        let (link, news) = site.connect(&waiters, None).await.map_err(|error| {
+            LockError::Store(format!("`{}`: {}", crate::address::redacted(url), remedy(&error)))
         })?;
         let state = State { link: Some(link), ..State::default() };
         let core = Arc::new(Core { site, lease, waiters, state: Mutex::new(state) });
-        let keeper = tokio::spawn(core.clone().keep(pushes));
+        let keeper = tokio::spawn(core.clone().keep(news));
         Ok(Self { core, keeper })
     }
 }
@@ -90,17 +86,16 @@ impl Drop for RedisStore {
 }
 
 impl Core {
-    /// Listens for pushes; when either connection fails, replaces both and restores our places.
-    async fn keep(self: Arc<Self>, mut pushes: PubSubStream) {
+    /// Keeps a link up: when it breaks, replaces it and restores our places.
+    async fn keep(self: Arc<Self>, mut news: UnboundedReceiver<News>) {
         loop {
-            let Ok(link) = self.link() else { return };
-            self.listen(&link.broken, &mut pushes).await;
+            let Ok(Link { run: before, .. }) = self.link() else { return };
+            self.listen(news).await;
             self.state().link = None;
-            let before = link.run;
             let mut pause = FIRST_RETRY;
-            pushes = loop {
+            news = loop {
                 match self.reconnect(&before).await {
-                    Ok(pushes) => break pushes,
+                    Ok(news) => break news,
                     Err(error) => tracing::debug!(%error, "Redis is away"),
                 }
                 sleep(pause).await;
@@ -110,28 +105,18 @@ impl Core {
         }
     }
 
-    /// Returns when the link is broken.
-    async fn listen(&self, broken: &Notify, pushes: &mut PubSubStream) {
-        loop {
-            tokio::select! {
-                push = pushes.next() => {
-                    let Some(push) = push else { return };
-                    let text = std::str::from_utf8(push.get_payload_bytes()).unwrap_or_default();
-                    if let Some(grant) = Site::read_push(text)
-                        && !self.waiters.deliver(grant.clone())
-                    {
-                        // Who waited has left, and Redis was not told: a fault then is a debt.
-                        drop(self.pass_on(&grant).await);
-                    }
-                }
-                () = broken.notified() => return,
-            }
+    /// Returns when the link is broken. Its pushes are heard no more then; what they would have
+    /// told is found again by the joins that restore our places.
+    async fn listen(&self, mut news: UnboundedReceiver<News>) {
+        while let Some(News::Unclaimed(grant)) = news.recv().await {
+            // Who waited has left, and Redis was not told: a fault then is a debt.
+            drop(self.pass_on(&grant).await);
         }
     }
 
     /// A new link: first what we owe, then our places, oldest ticket first, and only then new asks.
-    async fn reconnect(&self, before: &Run) -> Result<PubSubStream, RedisError> {
-        let (link, pushes) = self.site.connect(Some(before)).await?;
+    async fn reconnect(&self, before: &Run) -> Result<UnboundedReceiver<News>, RedisError> {
+        let (link, news) = self.site.connect(&self.waiters, Some(before)).await?;
         loop {
             let debts = self.state().debts.clone();
             for debt in &debts {
@@ -146,7 +131,7 @@ impl Core {
                 && self.waiters.standing().iter().all(|who| who.ticket.is_some());
             if settled {
                 state.link = Some(link);
-                return Ok(pushes);
+                return Ok(news);
             }
         }
     }
@@ -194,7 +179,7 @@ impl Core {
         let link = self.link()?;
         make(&self.site, &link).await.map_err(|error| {
             if error.is_io_error() || error.is_unrecoverable_error() {
-                link.broken.notify_one();
+                link.give_up();
             }
             Fault(error.to_string())
         })
