@@ -21,8 +21,9 @@ use serde::{Deserialize, Serialize};
 pub use facts::{RUN_SCHEMA, RunFacts, machine_facts};
 
 use crate::coupon::Snapshot;
-use crate::ledger::Attempt;
-use crate::ledger::file::{self as ledger_file, LedgerError};
+use crate::ledger;
+use crate::ledger::file::LedgerError;
+use crate::ledger::read::Loaded;
 use crate::verify::{self, Books};
 use rows::RowsWriter;
 
@@ -243,17 +244,23 @@ impl Bundle {
     /// line is cut short is read up to it and marked incomplete.
     pub fn read_books(&self) -> Result<Books, BundleError> {
         let facts: RunFacts = self.read_json(RUN)?;
-        let (attempts, ledger_complete) = match self.attempts()? {
-            Some((attempts, whole)) => (Some(attempts), whole && facts.measured.is_some()),
-            None => (None, false),
-        };
+        let ledger = self.ledger()?;
+        let whole = ledger.as_ref().is_some_and(|ledger| ledger.whole);
+        if let Some(other) = ledger.as_ref().map(|ledger| ledger.attempts.run())
+            && other != facts.run
+            && !other.is_empty()
+        {
+            let what = format!("it is of run `{other}`, and run.json of `{}`", facts.run);
+            return Err(BundleError::content(&self.file(LEDGER), 1, what));
+        }
+        let rows = self.file(ROWS).is_file().then(|| rows::read(&self.file(ROWS), &facts.run));
         Ok(Books {
             one_per_user: facts.one_per_user,
             before: self.snapshot(BEFORE)?,
             after: self.snapshot(AFTER)?,
-            rows: self.file(ROWS).is_file().then(|| rows::read(&self.file(ROWS))).transpose()?,
-            attempts,
-            ledger_complete,
+            rows: rows.transpose()?,
+            attempts: ledger.map(|ledger| ledger.attempts),
+            ledger_complete: whole && facts.measured.is_some(),
         })
     }
 
@@ -261,34 +268,17 @@ impl Bundle {
         self.file(name).is_file().then(|| self.read_json(name)).transpose()
     }
 
-    /// The ledger's attempts, and whether its last line is whole.
-    fn attempts(&self) -> Result<Option<(Vec<Attempt>, bool)>, BundleError> {
+    /// The ledger, if there is one.
+    fn ledger(&self) -> Result<Option<Loaded>, BundleError> {
         let path = self.file(LEDGER);
-        if !path.is_file() {
-            return Ok(None);
-        }
         let wrong = |error: LedgerError| {
             let line = match &error {
-                LedgerError::Line { line, .. } | LedgerError::Torn { line } => *line,
+                LedgerError::Line { line, .. } => *line,
                 _ => 1,
             };
             BundleError::content(&path, line, error.to_string())
         };
-        let mut attempts = Vec::new();
-        let lines = match ledger_file::read(&path) {
-            Ok(lines) => lines,
-            // Killed while the header was written: nobody had asked yet.
-            Err(LedgerError::Torn { .. }) => return Ok(Some((attempts, false))),
-            Err(error) => return Err(wrong(error)),
-        };
-        for attempt in lines {
-            match attempt {
-                Ok(attempt) => attempts.push(attempt),
-                Err(LedgerError::Torn { .. }) => return Ok(Some((attempts, false))),
-                Err(error) => return Err(wrong(error)),
-            }
-        }
-        Ok(Some((attempts, true)))
+        path.is_file().then(|| ledger::read::load(&path).map_err(wrong)).transpose()
     }
 }
 

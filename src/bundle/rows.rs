@@ -5,12 +5,14 @@
 //! Read here and not by the `csv` crate, which takes a line that was cut short, and text after a
 //! closing quote, for whole: in evidence both must be told.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
+use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::BundleError;
-use crate::coupon::{CouponId, IssuedRow, UserId};
+use crate::coupon::IssuedRow;
+use crate::verify::rows::{RowEntry, Rows};
 
 /// The first line.
 const HEADER: &str = "user_coupon_id,user_id,coupon_id,request_id,created_us";
@@ -66,47 +68,98 @@ fn quoted(text: &str) -> String {
     text.to_owned()
 }
 
-/// All rows of the file, in its order.
+/// All rows of the file, in its order. `run` is the run whose requests most of them answer.
 ///
 /// # Errors
 /// The file cannot be read, or a record is not a row; with the line on which it begins.
-pub fn read(path: &Path) -> Result<Vec<IssuedRow>, BundleError> {
-    let text = fs::read_to_string(path).map_err(BundleError::io("read", path))?;
-    parse(&text).map_err(|(line, what)| BundleError::content(path, line, what))
-}
-
-/// The rows of `text`, or the first wrong line and what is wrong with it.
-fn parse(text: &str) -> Result<Vec<IssuedRow>, (u64, String)> {
-    let Some(mut rest) = text.strip_prefix(HEADER).and_then(|rest| rest.strip_prefix('\n')) else {
-        return Err((1, format!("the first line must be `{HEADER}`")));
-    };
-    let mut rows = Vec::new();
-    let mut line = 2;
-    while !rest.is_empty() {
-        let (fields, after) = record(rest).map_err(|what| (line, what.to_owned()))?;
-        rows.push(row(&fields).map_err(|what| (line, what))?);
-        let lines = rest[..rest.len() - after.len()].matches('\n').count();
-        line += u64::try_from(lines).unwrap_or(u64::MAX);
-        rest = after;
+pub fn read(path: &Path, run: &str) -> Result<Rows, BundleError> {
+    let file = File::open(path).map_err(BundleError::io("read", path))?;
+    let mut lines = BufReader::with_capacity(1 << 18, file);
+    let mut rows = Rows::new(run);
+    let (mut record, mut line) = (String::new(), 1);
+    loop {
+        record.clear();
+        let began = line;
+        line += next_record(&mut lines, &mut record).map_err(|error| match error.kind() {
+            ErrorKind::InvalidData => BundleError::content(path, began, error.to_string()),
+            _ => BundleError::io("read", path)(error),
+        })?;
+        let wrong = |what| BundleError::content(path, began, what);
+        match began {
+            1 if record.strip_suffix('\n') != Some(HEADER) => {
+                return Err(wrong(format!("the first line must be `{HEADER}`")));
+            }
+            1 => {}
+            _ if record.is_empty() => return Ok(rows),
+            _ => add(&mut rows, &record).map_err(wrong)?,
+        }
     }
-    Ok(rows)
 }
 
-/// The fields of the first record, and the text after it.
-fn record(text: &str) -> Result<(Vec<String>, &str), &'static str> {
-    let mut fields = Vec::new();
-    let mut rest = text;
+/// Longest record: what a foreign file can make the reader hold.
+const RECORD_BYTES: usize = 64 * 1024;
+
+/// Reads one record: a line, or several where a line end stands between quotes. Returns how many
+/// lines it was; 0 at the end of the file.
+fn next_record(lines: &mut impl BufRead, record: &mut String) -> io::Result<u64> {
+    let (mut count, mut open) = (0, false);
+    loop {
+        let from = record.len();
+        let room = RECORD_BYTES.saturating_sub(record.len()) as u64;
+        if lines.by_ref().take(room).read_line(record)? == 0 {
+            let full = record.len() >= RECORD_BYTES;
+            let what = || io::Error::new(ErrorKind::InvalidData, "the record is too long");
+            return if full { Err(what()) } else { Ok(count) };
+        }
+        count += 1;
+        // A doubled quote inside a field changes nothing.
+        open ^= !record[from..].matches('"').count().is_multiple_of(2);
+        if !open && record.ends_with('\n') {
+            return Ok(count);
+        }
+    }
+}
+
+fn add(rows: &mut Rows, record: &str) -> Result<(), String> {
+    let mut fields = [const { Cow::Borrowed("") }; 5];
+    let count = split(record, &mut fields)?;
+    if count != fields.len() {
+        return Err(format!("{count} fields instead of 5"));
+    }
+    let number = |name: &str, text: &str| {
+        let shown: String = text.chars().take(40).collect();
+        text.parse::<i64>().map_err(|_| format!("`{shown}` in `{name}` is not a whole number"))
+    };
+    let [row, user, coupon, request, created] = &fields;
+    rows.push(&RowEntry {
+        row: number("user_coupon_id", row)?,
+        user: number("user_id", user)?,
+        coupon: number("coupon_id", coupon)?,
+        request,
+        created_us: number("created_us", created)?,
+    });
+    Ok(())
+}
+
+/// Puts the fields of a record into `fields`, as many as fit, and tells how many there are.
+fn split<'a>(record: &'a str, fields: &mut [Cow<'a, str>]) -> Result<usize, &'static str> {
+    let mut rest = record;
+    let mut count = 0;
     loop {
         let (field, after) = if let Some(inside) = rest.strip_prefix('"') {
-            quoted_field(inside)?
+            let (field, after) = quoted_field(inside)?;
+            (Cow::Owned(field), after)
         } else {
             let end = rest.find([',', '\n']).ok_or("the line is cut off")?;
-            (rest[..end].to_owned(), &rest[end..])
+            (Cow::Borrowed(&rest[..end]), &rest[end..])
         };
-        fields.push(field);
+        if let Some(place) = fields.get_mut(count) {
+            *place = field;
+        }
+        count += 1;
         match after.as_bytes().first() {
             Some(b',') => rest = &after[1..],
-            Some(b'\n') => return Ok((fields, &after[1..])),
+            Some(b'\n') => return Ok(count),
             Some(_) => return Err("text after a closing quote"),
             None => return Err("the line is cut off"),
         }
@@ -124,21 +177,4 @@ fn quoted_field(inside: &str) -> Result<(String, &str), &'static str> {
         from = quote + 2;
     }
     Err("a quote is never closed")
-}
-
-fn row(fields: &[String]) -> Result<IssuedRow, String> {
-    let [row, user, coupon, request, created] = fields else {
-        return Err(format!("{} fields instead of 5", fields.len()));
-    };
-    let number = |name: &str, text: &str| {
-        let shown: String = text.chars().take(40).collect();
-        text.parse::<i64>().map_err(|_| format!("`{shown}` in `{name}` is not a whole number"))
-    };
-    Ok(IssuedRow {
-        row: number("user_coupon_id", row)?,
-        user: UserId(number("user_id", user)?),
-        coupon: CouponId(number("coupon_id", coupon)?),
-        request: request.clone(),
-        created_us: number("created_us", created)?,
-    })
 }

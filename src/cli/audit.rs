@@ -6,9 +6,10 @@ use anyhow::Context as _;
 
 use crate::bundle::{self, Bundle, RunFacts};
 use crate::coupon::store::Store;
-use crate::coupon::{CouponId, IssuedRow, Snapshot};
+use crate::coupon::{CouponId, Snapshot};
 use crate::report::{self, Report, Run};
 use crate::scenario::Expect;
+use crate::verify::rows::Rows;
 use crate::verify::{self, Books, Verdict};
 
 /// Looks at the stock that must agree before the books are closed.
@@ -110,7 +111,7 @@ pub(super) fn conclude(bundle: &Bundle, facts: &RunFacts) -> anyhow::Result<(Ver
 
 /// The report's entry for a run of `facts`, judged or not.
 pub(super) fn entry(facts: &RunFacts, judged: Option<&(Verdict, Books)>) -> Run {
-    let attempts = judged.and_then(|(_, books)| books.attempts.as_deref());
+    let attempts = judged.and_then(|(_, books)| books.attempts.as_ref());
     Run {
         label: facts.strategy.clone().unwrap_or_else(|| facts.target.clone()),
         write: facts.write.clone().unwrap_or_default(),
@@ -143,13 +144,15 @@ pub(super) fn report_of(name: &str, description: &str, facts: &RunFacts, runs: V
 pub(super) async fn database_alone(store: &Store, coupon: CouponId) -> anyhow::Result<Books> {
     let after = settled(store, coupon).await?;
     let one_per_user = store.coupon(coupon).await.context("cannot read the coupon")?.one_per_user;
-    let mut rows: Vec<IssuedRow> = Vec::new();
+    let mut rows = Rows::default();
+    let mut last = 0;
     loop {
-        let page = store.rows(coupon, rows.last().map_or(0, |row| row.row)).await?;
-        if page.is_empty() {
-            break;
+        let page = store.rows(coupon, last).await?;
+        let Some(end) = page.last() else { break };
+        last = end.row;
+        for row in &page {
+            rows.push(&row.into());
         }
-        rows.extend(page);
     }
     Ok(Books {
         one_per_user,

@@ -2,19 +2,17 @@
 //!
 //! The writer is on the hot path of the load: a line is formatted by hand into one of a few
 //! buffers, and a thread moves the buffers to the file every 100 ms, so that a killed run leaves a
-//! readable file. The reader is strict: what it does not know, it refuses. What the attempts mean
-//! is not decided here.
+//! readable file. Reading it back is `read.rs`. What the attempts mean is not decided here.
 
-use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::{Attempt, Doubt, Facts, Outcome, Refusal};
+use super::{Attempt, Facts, Outcome};
 
 /// Version of the file's format, in its first line.
 pub const SCHEMA: &str = "cplock.ledger/1";
@@ -25,8 +23,6 @@ const SHARDS: usize = 16;
 const SHARD_BYTES: usize = 1 << 20;
 /// A killed run loses at most the lines of this long.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
-/// No line of ours is near this; it bounds what a foreign file can make the reader hold.
-const LINE_BYTES: u64 = 64 * 1024;
 
 /// Why a ledger could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -307,173 +303,5 @@ fn words(outcome: Outcome) -> (&'static str, Option<&'static str>) {
         Outcome::Acknowledged => ("acknowledged", None),
         Outcome::Refused(reason) => ("refused", Some(reason.name())),
         Outcome::Unknown(reason) => ("unknown", Some(reason.name())),
-    }
-}
-
-/// Streams the attempts of a ledger file, in file order. Ends after the first error.
-#[derive(Debug)]
-pub struct Reader {
-    /// The run id of the header.
-    pub run: String,
-    path: String,
-    lines: BufReader<File>,
-    line: u64,
-    buffer: Vec<u8>,
-    ended: bool,
-}
-
-/// Opens a ledger and reads its header.
-///
-/// # Errors
-/// [`LedgerError::Read`], [`LedgerError::Schema`], or [`LedgerError::Torn`] for an unfinished
-/// header.
-pub fn read(path: &Path) -> Result<Reader, LedgerError> {
-    let name = path.display().to_string();
-    let file =
-        File::open(path).map_err(|source| LedgerError::Read { path: name.clone(), source })?;
-    let mut reader = Reader {
-        run: String::new(),
-        path: name,
-        lines: BufReader::with_capacity(1 << 16, file),
-        line: 0,
-        buffer: Vec::new(),
-        ended: false,
-    };
-    if !reader.next_line()? {
-        return Err(LedgerError::Torn { line: 1 });
-    }
-    match serde_json::from_slice::<Header>(&reader.buffer) {
-        Ok(header) if header.schema == SCHEMA => reader.run = header.run,
-        _ => {
-            let found: String =
-                String::from_utf8_lossy(&reader.buffer).trim_end().chars().take(80).collect();
-            return Err(LedgerError::Schema { found });
-        }
-    }
-    Ok(reader)
-}
-
-impl Iterator for Reader {
-    type Item = Result<Attempt, LedgerError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
-        let item = match self.next_line() {
-            Ok(true) => {
-                parse(&self.buffer).map_err(|what| LedgerError::Line { line: self.line, what })
-            }
-            Ok(false) => {
-                self.ended = true;
-                return None;
-            }
-            Err(error) => Err(error),
-        };
-        self.ended = item.is_err();
-        Some(item)
-    }
-}
-
-impl Reader {
-    /// Fills the buffer with the next line; `false` at the end of the file.
-    fn next_line(&mut self) -> Result<bool, LedgerError> {
-        self.buffer.clear();
-        let count = (&mut self.lines)
-            .take(LINE_BYTES)
-            .read_until(b'\n', &mut self.buffer)
-            .map_err(|source| LedgerError::Read { path: self.path.clone(), source })?;
-        if count == 0 {
-            return Ok(false);
-        }
-        self.line += 1;
-        if self.buffer.last() == Some(&b'\n') {
-            return Ok(true);
-        }
-        if self.buffer.len() as u64 == LINE_BYTES {
-            let what = format!("longer than {LINE_BYTES} bytes");
-            return Err(LedgerError::Line { line: self.line, what });
-        }
-        Err(LedgerError::Torn { line: self.line })
-    }
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Header {
-    schema: String,
-    run: String,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line<'a> {
-    vu: u32,
-    iteration: u32,
-    #[serde(borrow)]
-    request: Cow<'a, str>,
-    user: i64,
-    scheduled_us: u64,
-    start_us: u64,
-    end_us: u64,
-    outcome: Cow<'a, str>,
-    reason: Option<Cow<'a, str>>,
-    status: u16,
-    row: Option<i64>,
-    quantity: Option<i64>,
-    arrival: Option<u64>,
-    ticket: Option<u64>,
-    token: Option<u64>,
-    grant: Option<u64>,
-    wait_us: Option<u64>,
-    hold_us: Option<u64>,
-}
-
-fn parse(bytes: &[u8]) -> Result<Attempt, String> {
-    let line: Line<'_> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if line.end_us < line.start_us {
-        return Err(format!("it ends at {} µs, before its start", line.end_us));
-    }
-    Ok(Attempt {
-        vu: line.vu,
-        iteration: line.iteration,
-        request: line.request.into_owned(),
-        user: line.user,
-        scheduled_us: line.scheduled_us,
-        start_us: line.start_us,
-        end_us: line.end_us,
-        outcome: outcome(&line.outcome, line.reason.as_deref())?,
-        status: line.status,
-        facts: Facts {
-            row: line.row,
-            quantity: line.quantity,
-            arrival: line.arrival,
-            ticket: line.ticket,
-            token: line.token,
-            grant: line.grant,
-            wait_us: line.wait_us,
-            hold_us: line.hold_us,
-        },
-    })
-}
-
-fn outcome(word: &str, reason: Option<&str>) -> Result<Outcome, String> {
-    let unknown = || match reason {
-        Some(reason) => format!("unknown outcome `{word}` with reason `{reason}`"),
-        None => format!("unknown outcome `{word}` without a reason"),
-    };
-    match (word, reason) {
-        ("acknowledged", None) => Ok(Outcome::Acknowledged),
-        ("refused", Some(reason)) => Refusal::ALL
-            .into_iter()
-            .find(|known| known.name() == reason)
-            .map(Outcome::Refused)
-            .ok_or_else(unknown),
-        ("unknown", Some(reason)) => Doubt::ALL
-            .into_iter()
-            .find(|known| known.name() == reason)
-            .map(Outcome::Unknown)
-            .ok_or_else(unknown),
-        _ => Err(unknown()),
     }
 }

@@ -1,10 +1,17 @@
 //! What clients were told: one [`Attempt`] a request, its [`Outcome`], and what was measured.
 //!
-//! `file.rs` writes and reads `ledger.ndjson`; `timing.rs` keeps the latency histograms;
-//! `measured.rs` holds the finished numbers of a run. Nothing here knows HTTP or a database.
+//! `file.rs` writes `ledger.ndjson`; `read.rs` (with `scan.rs`) reads it into `attempts.rs`, which
+//! keeps millions of them close together (`columns.rs`, `request.rs`); `timing.rs` keeps the
+//! latency histograms; `measured.rs` the finished numbers of a run. Nothing here knows HTTP or a
+//! database.
 
+pub mod attempts;
+pub mod columns;
 pub mod file;
 pub mod measured;
+pub mod read;
+pub mod request;
+mod scan;
 pub mod timing;
 
 /// One try of one VU, from its first byte to the end of the reply (or to giving up).

@@ -4,7 +4,7 @@ use super::checks::{NEEDS_ROWS, Outcome};
 use super::sheet::Sheet;
 use super::words::{grouped, many, size};
 use super::{Level, Ruling};
-use crate::ledger::Attempt;
+use crate::ledger::attempts::{AttemptRef, Attempts};
 
 /// V28: somebody asked, somebody got one, and at least two asked at once.
 ///
@@ -54,10 +54,9 @@ fn judged(lacking: i128, because: String) -> Outcome {
 
 /// Attempts in flight at the same time, at most. Touching ends count as at once: with a clock that
 /// ticks in microseconds, equal stamps do not tell which came first.
-fn most_at_once(attempts: &[Attempt]) -> i128 {
-    let mut starts: Vec<u64> = attempts.iter().map(|attempt| attempt.start_us).collect();
-    let mut ends: Vec<u64> =
-        attempts.iter().map(|attempt| attempt.end_us.max(attempt.start_us)).collect();
+fn most_at_once(attempts: &Attempts) -> i128 {
+    let mut starts: Vec<u64> = attempts.iter().map(AttemptRef::start_us).collect();
+    let mut ends: Vec<u64> = attempts.iter().map(AttemptRef::end_us).collect();
     starts.sort_unstable();
     ends.sort_unstable();
     let mut ended = 0;

@@ -7,8 +7,10 @@
 
 mod adequacy;
 mod checks;
+mod index;
 mod order;
 mod promises;
+pub mod rows;
 mod sales;
 mod sheet;
 mod stock;
@@ -16,8 +18,9 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use crate::coupon::{IssuedRow, Snapshot};
-use crate::ledger::Attempt;
+use crate::coupon::Snapshot;
+use crate::ledger::attempts::Attempts;
+use rows::Rows;
 
 pub use checks::{CHECKS, Check, Endures};
 pub use order::{Order, Waits, order, waits};
@@ -39,9 +42,9 @@ pub struct Books {
     /// Stock and counts after the last attempt, VUs stopped and server drained.
     pub after: Option<Snapshot>,
     /// Rows of this coupon, in any order; those of before the run may be among them.
-    pub rows: Option<Vec<IssuedRow>>,
+    pub rows: Option<Rows>,
     /// What clients were told, in any order.
-    pub attempts: Option<Vec<Attempt>>,
+    pub attempts: Option<Attempts>,
     /// Whether every attempt is in `attempts`: false after the load itself was killed.
     pub ledger_complete: bool,
 }

@@ -1,7 +1,7 @@
 //! First come, first served: who was granted past somebody who was already waiting, and how long
 //! claims waited and held. Facts, not a judgement.
 
-use crate::ledger::Attempt;
+use crate::ledger::attempts::Attempts;
 
 /// How far grants followed arrivals, among attempts whose reply names both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -29,11 +29,9 @@ pub struct Waits {
 /// `grant_i < grant_j`, so that i was granted while j, who came first, still waited.
 ///
 /// Meaningful for one server process: its numbers are compared with each other.
-pub fn order(attempts: &[Attempt]) -> Order {
-    let mut pairs: Vec<(u64, u64)> = attempts
-        .iter()
-        .filter_map(|attempt| attempt.facts.arrival.zip(attempt.facts.grant))
-        .collect();
+pub fn order(attempts: &Attempts) -> Order {
+    let mut pairs: Vec<(u64, u64)> =
+        attempts.iter().filter_map(|attempt| attempt.arrival().zip(attempt.grant())).collect();
     pairs.sort_unstable();
     let mut grants: Vec<u64> = pairs.iter().map(|(_, grant)| *grant).collect();
     grants.sort_unstable();
@@ -57,10 +55,14 @@ pub fn order(attempts: &[Attempt]) -> Order {
 }
 
 /// Medians of wait and hold time over the attempts that carry them (the lower of two middles).
-pub fn waits(attempts: &[Attempt]) -> Waits {
+pub fn waits(attempts: &Attempts) -> Waits {
     Waits {
-        wait_p50_us: median(attempts.iter().filter_map(|attempt| attempt.facts.wait_us).collect()),
-        hold_p50_us: median(attempts.iter().filter_map(|attempt| attempt.facts.hold_us).collect()),
+        wait_p50_us: median(
+            attempts.iter().filter_map(|attempt| attempt.facts().wait_us).collect(),
+        ),
+        hold_p50_us: median(
+            attempts.iter().filter_map(|attempt| attempt.facts().hold_us).collect(),
+        ),
     }
 }
 

@@ -1,13 +1,13 @@
 //! What clients were told against what is there: missing, unexpected, refused but present,
 //! unknowns, and promises made twice.
 
-use std::collections::HashMap;
-
 use super::checks::{NEEDS_LEDGER, NEEDS_ROWS, NEEDS_WHOLE_LEDGER, Outcome};
-use super::sheet::{AllAsked, Asked, Sheet};
+use super::sheet::{self, AllAsked, Asked, Sheet};
 use super::words::{grouped, many, size};
 use super::{Join, WITNESSES, Witness};
-use crate::ledger::{Attempt, Outcome as Told};
+use crate::ledger::Outcome as Told;
+use crate::ledger::attempts::AttemptRef;
+use crate::ledger::request::Request;
 
 /// Ledger and rows, or which of them is needed and why.
 fn joined<'s, 'a>(sheet: &'s Sheet<'a>) -> Result<&'s AllAsked<'a>, (&'static str, &'static str)> {
@@ -26,12 +26,14 @@ pub(super) fn missing(sheet: &Sheet<'_>) -> Outcome {
         Ok(asked) => asked,
         Err((needs, why)) => return Outcome::unknown(needs, why),
     };
-    let short = |group: &Asked<'_>| (sheet.owed(group) - group.rows).max(0);
-    let text = |group: &Asked<'_>| match asked.by {
-        Join::Request => format!("request `{}` was acknowledged and has no row", name(group)),
+    let short = |group: &Asked| (sheet.owed(group) - i128::from(group.rows)).max(0);
+    let text = |group: &Asked| match asked.by {
+        Join::Request => {
+            format!("request `{}` was acknowledged and has no row", name(asked, group))
+        }
         Join::User => format!(
             "user {} was acknowledged {} but has {}",
-            group.first.user,
+            asked.first(group).user(),
             many(sheet.owed(group), "unit"),
             many(group.rows, "row")
         ),
@@ -39,7 +41,7 @@ pub(super) fn missing(sheet: &Sheet<'_>) -> Outcome {
             format!("{} and {}", many(group.yes, "acknowledgement"), many(group.rows, "row"))
         }
     };
-    let (violations, witnesses) = count(asked, short, text);
+    let (violations, witnesses) = count(sheet, asked, short, text);
     let because = match violations {
         0 => format!("each of {} has its row", many(asked.acknowledged(), "acknowledged request")),
         _ => format!(
@@ -58,22 +60,22 @@ pub(super) fn unexpected(sheet: &Sheet<'_>) -> Outcome {
         Ok(asked) => asked,
         Err((needs, why)) => return Outcome::unknown(needs, why),
     };
-    let surplus = |group: &Asked<'_>| excess(group) - after_refusal(group);
-    let text = |group: &Asked<'_>| {
+    let surplus = |group: &Asked| excess(group) - after_refusal(group);
+    let text = |group: &Asked| {
         format!(
             "{} for `{}`, which was sent {}",
             many(group.rows, "row"),
-            name(group),
+            name(asked, group),
             many(group.open, "time")
         )
     };
-    let (repeated, mut witnesses) = count(asked, surplus, text);
+    let (repeated, mut witnesses) = count(sheet, asked, surplus, text);
     let room = WITNESSES.saturating_sub(witnesses.len());
     witnesses.extend(asked.strays.iter().take(room).map(|row| Witness {
-        text: format!("row {} answers no attempt of the ledger", row.row),
-        requests: vec![row.request.clone()],
-        rows: vec![row.row],
-        users: vec![row.user.0],
+        text: format!("row {} answers no attempt of the ledger", row.row()),
+        requests: vec![row.request().to_string()],
+        rows: vec![row.row()],
+        users: vec![row.user()],
         times_us: Vec::new(),
     }));
     let violations = repeated + size(asked.strays.len());
@@ -96,9 +98,13 @@ pub(super) fn refused_but_present(sheet: &Sheet<'_>) -> Outcome {
         Ok(asked) => asked,
         Err((needs, why)) => return Outcome::unknown(needs, why),
     };
-    let text = |group: &Asked<'_>| match asked.by {
+    let text = |group: &Asked| match asked.by {
         Join::Request => {
-            format!("request `{}` was refused and has {}", name(group), many(group.rows, "row"))
+            format!(
+                "request `{}` was refused and has {}",
+                name(asked, group),
+                many(group.rows, "row")
+            )
         }
         Join::User | Join::Count => format!(
             "{} where at most {} can be explained",
@@ -106,13 +112,13 @@ pub(super) fn refused_but_present(sheet: &Sheet<'_>) -> Outcome {
             grouped(group.open)
         ),
     };
-    let (violations, witnesses) = count(asked, after_refusal, text);
+    let (violations, witnesses) = count(sheet, asked, after_refusal, text);
     if violations > 0 && asked.by != Join::Request && !sheet.books.ledger_complete {
         let because = format!("{} beyond the ledger, which was cut off", many(violations, "row"));
         let unknown = Outcome::unknown(NEEDS_WHOLE_LEDGER, &because);
         return Outcome { observed: Some(violations), ..unknown }.shown_by(witnesses);
     }
-    let refusals: i128 = asked.groups.iter().map(|group| group.no).sum();
+    let refusals: i128 = asked.groups.iter().map(|group| i128::from(group.no)).sum();
     let because = match violations {
         0 => format!("no row among {}", many(refusals, "refusal")),
         _ => format!("{} although refused", many(violations, "row")),
@@ -127,12 +133,12 @@ pub(super) fn unknowns(sheet: &Sheet<'_>) -> Outcome {
         Ok(asked) => asked,
         Err((needs, why)) => return Outcome::unknown(needs, why),
     };
-    let sum = |of: &dyn Fn(&Asked<'_>) -> i128| asked.groups.iter().map(of).sum::<i128>();
-    let rows = sum(&|group| group.rows) + size(asked.strays.len());
+    let sum = |of: &dyn Fn(&Asked) -> i128| asked.groups.iter().map(of).sum::<i128>();
+    let rows = sum(&|group| group.rows.into()) + size(asked.strays.len());
     let least = sum(&|group| sheet.owed(group));
-    let most = sum(&|group| group.open);
+    let most = sum(&|group| group.open.into());
     let issued = sum(&|group| sheet.recovered(group));
-    let doubt = sum(&|group| group.doubt);
+    let doubt = sum(&|group| group.doubt.into());
     let outside = (least - rows).max(rows - most).max(0);
     if outside > 0 {
         let because = format!(
@@ -160,100 +166,123 @@ pub(super) fn unknowns(sheet: &Sheet<'_>) -> Outcome {
 }
 
 /// V10: one row promised to two requests, two rows to one request, or a second unit to one user.
+///
+/// At most one fault is counted for each acknowledgement, against the first one of the same row,
+/// request or user.
 pub(super) fn double_acknowledgement(sheet: &Sheet<'_>) -> Outcome {
-    let Some(attempts) = &sheet.books.attempts else {
+    let Some(asked) = &sheet.asked else {
         return Outcome::unknown(NEEDS_LEDGER, "what clients were told is not known");
     };
-    let yes = || attempts.iter().filter(|attempt| attempt.outcome == Told::Acknowledged);
-    let mut promises = Promises::default();
-    for attempt in yes() {
-        promises.hear(attempt, sheet.books.one_per_user);
-    }
-    let because = match promises.broken {
-        0 => "no row and no request was promised twice".to_owned(),
-        broken => format!("{} made twice", many(broken, "promise")),
+    let one_per_user = sheet.books.one_per_user;
+    let yes = || asked.attempts.iter().filter(|told| told.outcome() == Told::Acknowledged);
+    let mut twice = Vec::new();
+    let rows = yes().filter_map(|told| Some((told.row()?, told)));
+    repeated(asked, rows, |row, first, again| {
+        let replay = one_per_user && again.user() != 0 && first.user() == again.user();
+        if first.request() != again.request() && !replay {
+            twice.push((again.index(), first.index(), Twice::Row(row)));
+        }
+    });
+    let mut two_rows = |first: AttemptRef<'_>, again: AttemptRef<'_>| {
+        if first.row().zip(again.row()).is_some_and(|(one, other)| one != other) {
+            twice.push((again.index(), first.index(), Twice::Request));
+        }
     };
-    let nameless = yes().any(|attempt| attempt.facts.row.is_none());
-    Outcome::counted(promises.broken, because).shown_by(promises.witnesses).bounded(nameless)
-}
-
-/// The promises heard so far: the first acknowledgement for each row, request and user.
-#[derive(Default)]
-struct Promises<'a> {
-    rows: HashMap<i64, &'a Attempt>,
-    requests: HashMap<&'a str, &'a Attempt>,
-    users: HashMap<i64, &'a Attempt>,
-    broken: i128,
-    witnesses: Vec<Witness>,
-}
-
-impl<'a> Promises<'a> {
-    /// Compares one acknowledgement with those before it; at most one fault is counted for it.
-    fn hear(&mut self, attempt: &'a Attempt, one_per_user: bool) {
-        let same = |other: &Attempt| {
-            !attempt.request.is_empty() && other.request == attempt.request
-                || attempt.facts.row.is_some() && other.facts.row == attempt.facts.row
+    let named = yes().filter(|told| !told.request().is_empty());
+    if asked.by == Join::Request {
+        let groups = named.map(|told| (asked.group_of(told.index()), told));
+        repeated(asked, groups, |_, first, again| two_rows(first, again));
+    } else {
+        let requests = named.map(|told| (told.request(), told));
+        repeated(asked, requests, |_, first, again| two_rows(first, again));
+    }
+    if one_per_user {
+        let same = |one: AttemptRef<'_>, other: AttemptRef<'_>| {
+            !one.request().is_empty() && one.request() == other.request()
+                || one.row().is_some() && one.row() == other.row()
         };
-        let mut found = None;
-        if let Some(row) = attempt.facts.row {
-            let first = *self.rows.entry(row).or_insert(attempt);
-            let replay = one_per_user && attempt.user != 0 && first.user == attempt.user;
-            if first.request != attempt.request && !replay {
-                found = Some((first, format!("row {row} was promised to two requests")));
+        let users = yes().filter(|told| told.user() != 0).map(|told| (told.user(), told));
+        repeated(asked, users, |_, first, again| {
+            if !same(first, again) {
+                twice.push((again.index(), first.index(), Twice::User));
             }
-        }
-        if !attempt.request.is_empty() {
-            let first = *self.requests.entry(&attempt.request).or_insert(attempt);
-            let two =
-                first.facts.row.zip(attempt.facts.row).is_some_and(|(one, other)| one != other);
-            if two && found.is_none() {
-                let text = format!("request `{}` was promised two rows", attempt.request);
-                found = Some((first, text));
-            }
-        }
-        if one_per_user && attempt.user != 0 {
-            let first = *self.users.entry(attempt.user).or_insert(attempt);
-            if !std::ptr::eq(first, attempt) && !same(first) && found.is_none() {
-                let text = format!("user {} was promised a second unit", attempt.user);
-                found = Some((first, text));
-            }
-        }
-        if let Some((first, text)) = found {
-            self.broken += 1;
-            if self.witnesses.len() < WITNESSES {
-                self.witnesses.push(twice(first, attempt, text));
-            }
+        });
+    }
+    // By acknowledgement, and of several faults of one the first kind.
+    twice.sort_unstable();
+    twice.dedup_by_key(|(again, _, _)| *again);
+    let broken = size(twice.len());
+    let because = match broken {
+        0 => "no row and no request was promised twice".to_owned(),
+        _ => format!("{} made twice", many(broken, "promise")),
+    };
+    let show = |&(again, first, what): &(usize, usize, Twice)| {
+        witness(asked.attempts.get(first), asked.attempts.get(again), what)
+    };
+    let nameless = yes().any(|told| told.row().is_none());
+    let shown = twice.iter().take(WITNESSES).map(show).collect();
+    Outcome::counted(broken, because).shown_by(shown).bounded(nameless)
+}
+
+/// What was promised twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Twice {
+    Row(i64),
+    Request,
+    User,
+}
+
+/// Calls `found` for each later attempt of the same key, with the first one of it.
+fn repeated<'a, K: Ord + Copy>(
+    asked: &AllAsked<'a>,
+    keyed: impl Iterator<Item = (K, AttemptRef<'a>)>,
+    mut found: impl FnMut(K, AttemptRef<'a>, AttemptRef<'a>),
+) {
+    // Places instead of attempts: there may be ten million of them.
+    let mut keyed: Vec<(K, u32)> =
+        keyed.map(|(key, told)| (key, sheet::place(told.index()))).collect();
+    keyed.sort_unstable();
+    let attempt = |place: u32| asked.attempts.get(place as usize);
+    for same in keyed.chunk_by(|one, other| one.0 == other.0) {
+        for (key, again) in &same[1..] {
+            found(*key, attempt(same[0].1), attempt(*again));
         }
     }
 }
 
-fn twice(first: &Attempt, second: &Attempt, text: String) -> Witness {
-    let mut times_us = vec![first.start_us, first.end_us, second.start_us, second.end_us];
+fn witness(first: AttemptRef<'_>, again: AttemptRef<'_>, what: Twice) -> Witness {
+    let text = match what {
+        Twice::Row(row) => format!("row {row} was promised to two requests"),
+        Twice::Request => format!("request `{}` was promised two rows", again.request()),
+        Twice::User => format!("user {} was promised a second unit", again.user()),
+    };
+    let mut times_us = vec![first.start_us(), first.end_us(), again.start_us(), again.end_us()];
     times_us.sort_unstable();
     Witness {
         text,
-        requests: vec![first.request.clone(), second.request.clone()],
-        rows: [first.facts.row, second.facts.row].into_iter().flatten().collect(),
-        users: vec![first.user, second.user],
+        requests: vec![first.request().to_string(), again.request().to_string()],
+        rows: [first.row(), again.row()].into_iter().flatten().collect(),
+        users: vec![first.user(), again.user()],
         times_us,
     }
 }
 
 /// Rows of a group beyond what its attempts can explain.
-pub(super) fn excess(asked: &Asked<'_>) -> i128 {
-    (asked.rows - asked.open).max(0)
+pub(super) fn excess(asked: &Asked) -> i128 {
+    asked.rows.saturating_sub(asked.open).into()
 }
 
 /// The part of the excess that refused attempts of the group may have written.
-fn after_refusal(asked: &Asked<'_>) -> i128 {
-    excess(asked).min(asked.no)
+fn after_refusal(asked: &Asked) -> i128 {
+    excess(asked).min(asked.no.into())
 }
 
 /// Sums `violations` over all groups and keeps the first witnesses.
 fn count(
+    sheet: &Sheet<'_>,
     asked: &AllAsked<'_>,
-    violations: impl Fn(&Asked<'_>) -> i128,
-    text: impl Fn(&Asked<'_>) -> String,
+    violations: impl Fn(&Asked) -> i128,
+    text: impl Fn(&Asked) -> String,
 ) -> (i128, Vec<Witness>) {
     let mut sum = 0;
     let mut witnesses = Vec::new();
@@ -261,12 +290,12 @@ fn count(
         let here = violations(group);
         sum += here;
         if here > 0 && witnesses.len() < WITNESSES {
-            witnesses.push(group.witness(text(group)));
+            witnesses.push(sheet.witness(group, text(group)));
         }
     }
     (sum, witnesses)
 }
 
-fn name<'a>(asked: &Asked<'a>) -> &'a str {
-    &asked.first.request
+fn name<'a>(asked: &AllAsked<'a>, group: &Asked) -> Request<'a> {
+    asked.first(group).request()
 }

@@ -1,23 +1,22 @@
 //! Who was sent away: sold-out replies while units were left, and units that nobody got.
 
-use std::collections::HashSet;
-
 use super::checks::{NEEDS_INITIAL, NEEDS_LEDGER, NEEDS_ROWS, Outcome};
 use super::promises::excess;
 use super::sheet::{AllAsked, Sheet};
-use super::words::{grouped, many, size};
+use super::words::{distinct, grouped, many, size};
 use super::{Join, Ruling, WITNESSES, Witness};
-use crate::ledger::{Attempt, Outcome as Told, Refusal};
+use crate::ledger::attempts::AttemptRef;
+use crate::ledger::{Outcome as Told, Refusal};
 
 /// V12: told "sold out" while units were left.
 ///
 /// (a) By the end of the reply fewer issues had begun than there were units; (b) units were left
 /// at the end, and nothing is ever put back.
 pub(super) fn premature_sold_out(sheet: &Sheet<'_>) -> Outcome {
-    let (Some(attempts), Some(asked)) = (&sheet.books.attempts, &sheet.asked) else {
+    let Some(asked) = &sheet.asked else {
         return Outcome::unknown(NEEDS_LEDGER, "what clients were told is not known");
     };
-    let replies = || attempts.iter().filter(|attempt| sold_out(attempt));
+    let replies = || asked.attempts.iter().filter(|attempt| sold_out(*attempt));
     let told = size(replies().count());
     if told == 0 {
         return Outcome::untested("nobody was told that it is sold out");
@@ -35,7 +34,7 @@ pub(super) fn premature_sold_out(sheet: &Sheet<'_>) -> Outcome {
         let witnesses = replies().take(WITNESSES).map(|reply| witness(reply, unsold)).collect();
         return Outcome::counted(told, because).shown_by(witnesses);
     }
-    let begun = begun(sheet, attempts, asked);
+    let begun = begun(sheet, asked);
     let (early, worst, witnesses) = too_early(replies(), &begun, initial);
     let because = match early {
         0 => format!("{} told, none while units were surely left", grouped(told)),
@@ -51,13 +50,13 @@ pub(super) fn premature_sold_out(sheet: &Sheet<'_>) -> Outcome {
 /// V14: units that were asked for in good order and never sold. A remark, not a fault of the books.
 pub(super) fn lost_sales(sheet: &Sheet<'_>) -> Outcome {
     let aside = |outcome: Outcome| Outcome { decides: false, ..outcome };
-    let Some(attempts) = &sheet.books.attempts else {
+    let Some(asked) = &sheet.asked else {
         return aside(Outcome::unknown(NEEDS_LEDGER, "how many asked is not known"));
     };
     let (Some(initial), Some(issued)) = (sheet.initial, sheet.issued) else {
         return aside(Outcome::unknown(NEEDS_ROWS, "how many were issued is not known"));
     };
-    let demand = demand(attempts, sheet.books.one_per_user);
+    let demand = demand(asked, sheet.books.one_per_user);
     let lost = (demand.min(initial.max(0)) - issued).max(0);
     let because = format!(
         "{} asked for {}, {} issued: {} not sold for other reasons than stock",
@@ -69,8 +68,8 @@ pub(super) fn lost_sales(sheet: &Sheet<'_>) -> Outcome {
     aside(Outcome::said(Ruling::Pass, Some(lost), because))
 }
 
-fn sold_out(attempt: &Attempt) -> bool {
-    attempt.outcome == Told::Refused(Refusal::SoldOut)
+fn sold_out(attempt: AttemptRef<'_>) -> bool {
+    attempt.outcome() == Told::Refused(Refusal::SoldOut)
 }
 
 fn left(units: i128) -> String {
@@ -85,18 +84,18 @@ struct Begun {
     any_time: i128,
 }
 
-fn begun(sheet: &Sheet<'_>, attempts: &[Attempt], asked: &AllAsked<'_>) -> Begun {
+fn begun(sheet: &Sheet<'_>, asked: &AllAsked<'_>) -> Begun {
     let by_row = asked.by == Join::Request && sheet.rows.is_some();
     let mut starts = Vec::new();
-    for (attempt, group) in attempts.iter().zip(&asked.group_of) {
-        let has_row = by_row && asked.groups[*group].rows > 0;
-        let effective = match attempt.outcome {
+    for attempt in asked.attempts.iter() {
+        let has_row = by_row && asked.groups[asked.group_of(attempt.index())].rows > 0;
+        let effective = match attempt.outcome() {
             Told::Acknowledged => true,
             Told::Unknown(_) => has_row || !by_row,
             Told::Refused(_) => has_row,
         };
         if effective {
-            starts.push(attempt.start_us);
+            starts.push(attempt.start_us());
         }
     }
     starts.sort_unstable();
@@ -107,13 +106,13 @@ fn begun(sheet: &Sheet<'_>, attempts: &[Attempt], asked: &AllAsked<'_>) -> Begun
 /// Sold-out replies before `initial` issues can have begun: how many, the widest margin in units,
 /// and the first of them.
 fn too_early<'a>(
-    replies: impl Iterator<Item = &'a Attempt>,
+    replies: impl Iterator<Item = AttemptRef<'a>>,
     begun: &Begun,
     initial: i128,
 ) -> (i128, i128, Vec<Witness>) {
     let (mut early, mut worst, mut witnesses) = (0, 0, Vec::new());
     for reply in replies {
-        let most = size(begun.starts.partition_point(|start| *start <= reply.end_us));
+        let most = size(begun.starts.partition_point(|start| *start <= reply.end_us()));
         let margin = initial - most - begun.any_time;
         if margin > 0 {
             early += 1;
@@ -126,19 +125,19 @@ fn too_early<'a>(
     (early, worst, witnesses)
 }
 
-fn witness(reply: &Attempt, units: i128) -> Witness {
+fn witness(reply: AttemptRef<'_>, units: i128) -> Witness {
     Witness {
-        text: format!("request `{}` was told sold out while {} left", reply.request, left(units)),
-        requests: vec![reply.request.clone()],
+        text: format!("request `{}` was told sold out while {} left", reply.request(), left(units)),
+        requests: vec![reply.request().to_string()],
         rows: Vec::new(),
-        users: vec![reply.user],
-        times_us: vec![reply.start_us, reply.end_us],
+        users: vec![reply.user()],
+        times_us: vec![reply.start_us(), reply.end_us()],
     }
 }
 
 /// How many units were asked for in good order: users where each may hold one, else requests.
-fn demand(attempts: &[Attempt], one_per_user: bool) -> i128 {
-    let eligible = |attempt: &&Attempt| match attempt.outcome {
+fn demand(asked: &AllAsked<'_>, one_per_user: bool) -> i128 {
+    let eligible = |attempt: &AttemptRef<'_>| match attempt.outcome() {
         Told::Acknowledged | Told::Unknown(_) => true,
         Told::Refused(why) => match why {
             Refusal::SoldOut
@@ -152,9 +151,11 @@ fn demand(attempts: &[Attempt], one_per_user: bool) -> i128 {
             }
         },
     };
-    let eligible = attempts.iter().filter(eligible);
-    if one_per_user {
-        return size(eligible.map(|attempt| attempt.user).collect::<HashSet<_>>().len());
+    let eligible = asked.attempts.iter().filter(eligible);
+    match (one_per_user, asked.by) {
+        (true, _) => distinct(eligible.map(AttemptRef::user)),
+        // The same, at a tenth of the memory.
+        (false, Join::Request) => distinct(eligible.map(|told| asked.group_of(told.index()))),
+        (false, Join::User | Join::Count) => distinct(eligible.map(AttemptRef::request)),
     }
-    size(eligible.map(|attempt| &attempt.request).collect::<HashSet<_>>().len())
 }

@@ -1,11 +1,14 @@
 //! The books, read once: the run's own numbers, and every request beside its rows. No judgement.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use super::index::Index;
+use super::rows::{RowRef, Rows};
 use super::words::{grouped, narrow, size, total};
 use super::{Books, Counts, Evidence, Join, Level, Witness};
-use crate::coupon::{IssuedRow, Snapshot};
-use crate::ledger::{Attempt, Outcome};
+use crate::coupon::Snapshot;
+use crate::ledger::Outcome;
+use crate::ledger::attempts::{AttemptRef, Attempts};
 
 /// What every check reads.
 pub(super) struct Sheet<'a> {
@@ -19,11 +22,43 @@ pub(super) struct Sheet<'a> {
     /// Rows written during the run.
     pub(super) issued: Option<i128>,
     /// Rows of the run, by ascending primary key.
-    pub(super) rows: Option<Vec<&'a IssuedRow>>,
+    pub(super) rows: Option<Listed<'a>>,
     /// Rows of before the run, by ascending primary key.
-    pub(super) earlier: Vec<&'a IssuedRow>,
+    pub(super) earlier: Listed<'a>,
     /// Present whenever the ledger is.
     pub(super) asked: Option<AllAsked<'a>>,
+}
+
+/// Some of the rows, by ascending primary key.
+#[derive(Default)]
+pub(super) struct Listed<'a> {
+    all: Option<&'a Rows>,
+    places: Vec<u32>,
+}
+
+impl<'a> Listed<'a> {
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<RowRef<'a>> {
+        Some(self.all?.get(*self.places.get(index)? as usize))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = RowRef<'a>> + '_ {
+        self.places.iter().filter_map(|place| Some(self.all?.get(*place as usize)))
+    }
+
+    /// Whether the row with this key is among them and `user`'s.
+    fn holds(&self, row: i64, user: i64) -> bool {
+        let key = |place: &u32| self.all.map_or(0, |all| all.get(*place as usize).row());
+        let found = self.places.binary_search_by_key(&row, key).ok();
+        found.and_then(|index| self.get(index)).is_some_and(|row| row.user() == user)
+    }
 }
 
 /// A contradiction in the evidence itself. Source of the idea: counts are read twice, as one SQL
@@ -53,32 +88,32 @@ impl Flaw {
 /// Every attempt, grouped so that each group can be compared with its rows.
 pub(super) struct AllAsked<'a> {
     pub(super) by: Join,
+    pub(super) attempts: &'a Attempts,
     /// In the order of the first attempt of each.
-    pub(super) groups: Vec<Asked<'a>>,
-    /// For each attempt, in the ledger's order: its group.
-    pub(super) group_of: Vec<usize>,
+    pub(super) groups: Vec<Asked>,
+    /// For each attempt, in the ledger's order: its group. `None` where each is one of its own.
+    group_of: Option<Vec<u32>>,
     /// Rows of the run that belong to no group.
-    pub(super) strays: Vec<&'a IssuedRow>,
+    pub(super) strays: Vec<RowRef<'a>>,
 }
 
 /// One group: a request, or all requests of a user, or all there are.
-pub(super) struct Asked<'a> {
-    /// Its first attempt.
-    pub(super) first: &'a Attempt,
+#[derive(Clone)]
+pub(super) struct Asked {
+    /// Index of its first attempt.
+    first: u32,
     /// Requests told yes, each counted once however often it was sent.
-    pub(super) yes: i128,
+    pub(super) yes: u32,
     /// Requests that nobody answered yes, and at least once unknown.
-    pub(super) doubt: i128,
+    pub(super) doubt: u32,
     /// Attempts told no.
-    pub(super) no: i128,
+    pub(super) no: u32,
     /// Attempts not told no: at most so many rows can be theirs.
-    pub(super) open: i128,
+    pub(super) open: u32,
     /// Rows of the run that are theirs.
-    pub(super) rows: i128,
-    /// The first of these.
-    pub(super) row: Option<&'a IssuedRow>,
-    /// The row named by its first acknowledgement that names one.
-    told: Option<i64>,
+    pub(super) rows: u32,
+    /// Index of the first of these among the rows of the run.
+    row: u32,
 }
 
 impl<'a> Sheet<'a> {
@@ -86,20 +121,15 @@ impl<'a> Sheet<'a> {
         let last_before = books.before.as_ref().map(|before| before.last_row);
         let coupon = books.after.as_ref().or(books.before.as_ref()).map(|stock| stock.coupon);
         let mut flaw = books.before.as_ref().zip(books.after.as_ref()).and_then(incomparable);
-        let mut earlier = Vec::new();
-        let rows = books.rows.as_ref().map(|rows| {
-            let mut rows: Vec<_> = rows.iter().collect();
-            rows.retain(|row| coupon.is_none_or(|coupon| row.coupon == coupon));
-            rows.sort_by_key(|row| row.row);
-            rows.dedup();
-            if let Some(pair) = rows.windows(2).find(|pair| pair[0].row == pair[1].row) {
-                let text = format!("row {} was read twice with different content", pair[0].row);
-                flaw.get_or_insert(Flaw::Incomparable(text));
-            }
-            let begin = rows.partition_point(|row| last_before.is_some_and(|last| row.row <= last));
-            let run = rows.split_off(begin);
-            earlier = rows;
-            run
+        let mut earlier = Listed::default();
+        let rows = books.rows.as_ref().map(|all| {
+            let mut places = sorted(all, coupon.map(|coupon| coupon.0), &mut flaw);
+            let row = |place: u32| all.get(place as usize).row();
+            let begin =
+                places.partition_point(|place| last_before.is_some_and(|last| row(*place) <= last));
+            let run = places.split_off(begin);
+            earlier = Listed { all: Some(all), places };
+            Listed { all: Some(all), places: run }
         });
         let counted = books.after.as_ref().map(|after| {
             i128::from(after.issued) - books.before.as_ref().map_or(0, |b| i128::from(b.issued))
@@ -117,7 +147,7 @@ impl<'a> Sheet<'a> {
         }
         let stock = |of: fn(&Snapshot) -> i64| books.after.as_ref().map(|s| i128::from(of(s)));
         let begun = books.before.as_ref().map(|before| i128::from(before.remaining));
-        let mut asked = books.attempts.as_ref().map(|all| AllAsked::new(all, rows.as_deref()));
+        let mut asked = books.attempts.as_ref().map(|all| AllAsked::new(all, rows.as_ref()));
         if let (true, Some(asked), Some(rows)) = (books.one_per_user, &mut asked, &rows) {
             asked.settle_replays(rows, &earlier);
         }
@@ -177,7 +207,7 @@ impl<'a> Sheet<'a> {
         counts.unknown = unknown;
         if self.rows.is_some() {
             let issued: i128 = asked.groups.iter().map(|group| self.recovered(group)).sum();
-            let doubt: i128 = asked.groups.iter().map(|group| group.doubt).sum();
+            let doubt: i128 = asked.groups.iter().map(|group| i128::from(group.doubt)).sum();
             counts.unknown_issued = Some(total(issued));
             counts.unknown_not_issued = Some(total(doubt - issued));
         }
@@ -185,80 +215,153 @@ impl<'a> Sheet<'a> {
     }
 
     /// Rows that a group must have, by what it was told.
-    pub(super) fn owed(&self, asked: &Asked<'_>) -> i128 {
+    pub(super) fn owed(&self, asked: &Asked) -> i128 {
         let one_each = self.books.one_per_user && self.join() == Join::User;
-        if one_each { asked.yes.min(1) } else { asked.yes }
+        i128::from(if one_each { asked.yes.min(1) } else { asked.yes })
     }
 
     /// Unknown requests of a group that its rows show as issued.
-    pub(super) fn recovered(&self, asked: &Asked<'_>) -> i128 {
-        asked.doubt.min((asked.rows - self.owed(asked)).max(0))
+    pub(super) fn recovered(&self, asked: &Asked) -> i128 {
+        let beyond = i128::from(asked.rows) - self.owed(asked);
+        i128::from(asked.doubt).min(beyond.max(0))
     }
 
     /// How rows and attempts are joined.
     pub(super) fn join(&self) -> Join {
         self.asked.as_ref().map_or(Join::Request, |asked| asked.by)
     }
+
+    /// A witness with this group's first attempt and first row.
+    pub(super) fn witness(&self, asked: &Asked, text: String) -> Witness {
+        let row = self.rows.as_ref().and_then(|rows| rows.get(asked.row as usize));
+        let first = self.asked.as_ref().map(|all| all.first(asked));
+        Witness {
+            text,
+            requests: first.iter().map(|first| first.request().to_string()).collect(),
+            rows: row.iter().map(|row| row.row()).collect(),
+            users: first.iter().map(|first| first.user()).collect(),
+            times_us: first.iter().flat_map(|first| [first.start_us(), first.end_us()]).collect(),
+        }
+    }
+}
+
+/// The places of this coupon's rows by ascending key; one read twice with the same content is one.
+fn sorted(all: &Rows, coupon: Option<i64>, flaw: &mut Option<Flaw>) -> Vec<u32> {
+    let ours = |row: &RowRef<'_>| coupon.is_none_or(|coupon| row.coupon() == coupon);
+    let mut places: Vec<u32> = all.iter().filter(ours).map(|row| place(row.index())).collect();
+    let row = |place: u32| all.get(place as usize);
+    if !places.is_sorted_by_key(|place| row(*place).row()) {
+        places.sort_by_key(|place| row(*place).row());
+    }
+    places.dedup_by(|later, earlier| row(*later).same_as(row(*earlier)));
+    if let Some(pair) = places.windows(2).find(|pair| row(pair[0]).row() == row(pair[1]).row()) {
+        let text = format!("row {} was read twice with different content", row(pair[0]).row());
+        flaw.get_or_insert(Flaw::Incomparable(text));
+    }
+    places
+}
+
+/// An index as it is kept by the million.
+pub(super) fn place(index: usize) -> u32 {
+    u32::try_from(index).expect("the columns of four billion entries would not fit into memory")
 }
 
 impl<'a> AllAsked<'a> {
     /// Groups by request id; by user where the service keeps no request id; into one group where
     /// it keeps neither.
-    fn new(attempts: &'a [Attempt], rows: Option<&[&'a IssuedRow]>) -> Self {
-        let (requests, mut group_of) = by_request(attempts);
-        let rows = rows.unwrap_or_default();
-        let mut places: HashMap<&str, usize> = HashMap::with_capacity(requests.len());
-        for (place, asked) in requests.iter().enumerate() {
-            places.insert(&asked.first.request, place);
-        }
-        let place_of = |row: &IssuedRow| places.get(row.request.as_str()).copied();
-        let by_request = rows.is_empty()
-            || attempts.is_empty()
-            || rows.iter().any(|row| !row.request.is_empty() && place_of(row).is_some());
+    fn new(attempts: &'a Attempts, rows: Option<&Listed<'a>>) -> Self {
+        let index = Index::new(attempts);
         let mut all = Self {
             by: Join::Request,
-            groups: Vec::new(),
-            group_of: Vec::new(),
+            attempts,
+            groups: Vec::with_capacity(attempts.len()),
+            group_of: index.has_repeats().then(Vec::new),
             strays: Vec::new(),
         };
+        for attempt in attempts.iter() {
+            let leader = index.leader(attempt);
+            if let Some(group_of) = &mut all.group_of {
+                let fresh = place(all.groups.len());
+                group_of.push(if leader == attempt.index() { fresh } else { group_of[leader] });
+            }
+            if leader == attempt.index() {
+                all.groups.push(Asked::new(attempt));
+            }
+            let group = all.group_of(attempt.index());
+            all.groups[group].hear(attempt.outcome());
+        }
+        for asked in &mut all.groups {
+            asked.doubt = if asked.yes == 0 { asked.doubt } else { 0 };
+        }
+        let Some(rows) = rows else { return all };
+        let group_of = |row: RowRef<'_>| Some(all.group_of(index.find(row.request())?));
+        let by_request = rows.is_empty()
+            || attempts.is_empty()
+            || rows.iter().any(|row| group_of(row).is_some());
         if by_request {
-            all.groups = requests;
-            all.group_of = group_of;
-            all.take_rows(rows, |row| place_of(row).filter(|_| !row.request.is_empty()));
-            return all;
+            let groups: Vec<Option<usize>> = rows.iter().map(group_of).collect();
+            all.take_rows(rows, groups.into_iter());
+        } else {
+            all.join_by_user(rows);
         }
-        let users: BTreeMap<i64, usize> = places_of_users(&requests);
-        let known = !users.contains_key(&0) && rows.iter().any(|r| users.contains_key(&r.user.0));
-        let place = |user: i64| if known { users.get(&user).copied() } else { Some(0) };
-        let (groups, moved) = regroup(requests, |asked| place(asked.first.user).unwrap_or(0));
-        for group in &mut group_of {
-            *group = moved[*group];
-        }
-        all.by = if known { Join::User } else { Join::Count };
-        all.groups = groups;
-        all.group_of = group_of;
-        all.take_rows(rows, |row| place(row.user.0));
         all
+    }
+
+    /// The group of the attempt at `index`.
+    pub(super) fn group_of(&self, index: usize) -> usize {
+        self.group_of.as_ref().map_or(index, |group_of| group_of[index] as usize)
+    }
+
+    /// The first attempt of a group.
+    pub(super) fn first(&self, asked: &Asked) -> AttemptRef<'a> {
+        self.attempts.get(asked.first as usize)
     }
 
     /// Requests told yes, each counted once.
     pub(super) fn acknowledged(&self) -> i128 {
-        self.groups.iter().map(|asked| asked.yes).sum()
+        self.groups.iter().map(|asked| i128::from(asked.yes)).sum()
+    }
+
+    /// Adds the groups up by user, or into one where users are not known either.
+    fn join_by_user(&mut self, rows: &Listed<'a>) {
+        let mut users: BTreeMap<i64, usize> = BTreeMap::new();
+        for asked in &self.groups {
+            let fresh = users.len();
+            users.entry(self.first(asked).user()).or_insert(fresh);
+        }
+        let known =
+            !users.contains_key(&0) && rows.iter().any(|row| users.contains_key(&row.user()));
+        let place_of = |user: i64| if known { users.get(&user).copied() } else { Some(0) };
+        let mut sums: Vec<Asked> = Vec::new();
+        let mut moved = Vec::with_capacity(self.groups.len());
+        for asked in &self.groups {
+            let sum = place_of(self.first(asked).user()).unwrap_or(0);
+            moved.push(place(sum));
+            match sums.get_mut(sum) {
+                Some(sum) => sum.add(asked),
+                None => sums.push(asked.clone()),
+            }
+        }
+        let group_of = (0..self.attempts.len()).map(|index| moved[self.group_of(index)]).collect();
+        self.by = if known { Join::User } else { Join::Count };
+        self.groups = sums;
+        self.group_of = Some(group_of);
+        self.take_rows(rows, rows.iter().map(|row| place_of(row.user())));
     }
 
     /// Where a user may hold one unit only, a request that was told of the row which the user
     /// already had was replayed, and is owed no row of its own.
-    fn settle_replays(&mut self, rows: &[&IssuedRow], earlier: &[&IssuedRow]) {
-        let has = |rows: &[&IssuedRow], row: i64, user: i64| {
-            let place = rows.binary_search_by_key(&row, |other| other.row);
-            place.is_ok_and(|place| rows[place].user.0 == user)
-        };
+    fn settle_replays(&mut self, rows: &Listed<'_>, earlier: &Listed<'_>) {
         if self.by != Join::Request {
             return;
         }
-        for asked in self.groups.iter_mut().filter(|asked| asked.rows == 0) {
-            if let Some(row) = asked.told
-                && (has(rows, row, asked.first.user) || has(earlier, row, asked.first.user))
+        for attempt in self.attempts.iter() {
+            let group = self.group_of(attempt.index());
+            let told = attempt.row().filter(|_| attempt.outcome() == Outcome::Acknowledged);
+            let asked = &mut self.groups[group];
+            if asked.rows == 0
+                && let Some(row) = told
+                && (rows.holds(row, attempt.user()) || earlier.holds(row, attempt.user()))
             {
                 asked.yes = 0;
                 asked.open = 0;
@@ -267,12 +370,14 @@ impl<'a> AllAsked<'a> {
     }
 
     /// Gives each row to its group.
-    fn take_rows(&mut self, rows: &[&'a IssuedRow], place: impl Fn(&IssuedRow) -> Option<usize>) {
-        for &row in rows {
-            match place(row).and_then(|place| self.groups.get_mut(place)) {
+    fn take_rows(&mut self, rows: &Listed<'a>, groups: impl Iterator<Item = Option<usize>>) {
+        for ((index, row), group) in rows.iter().enumerate().zip(groups) {
+            match group.and_then(|group| self.groups.get_mut(group)) {
                 Some(asked) => {
+                    if asked.rows == 0 {
+                        asked.row = place(index);
+                    }
                     asked.rows += 1;
-                    asked.row.get_or_insert(row);
                 }
                 None => self.strays.push(row),
             }
@@ -280,73 +385,19 @@ impl<'a> AllAsked<'a> {
     }
 }
 
-/// One group a request id, in the order of first attempts, and the group of each attempt. An
-/// attempt without a request id is a group of its own.
-fn by_request(attempts: &[Attempt]) -> (Vec<Asked<'_>>, Vec<usize>) {
-    let mut places: HashMap<&str, usize> = HashMap::with_capacity(attempts.len());
-    let mut groups: Vec<Asked<'_>> = Vec::with_capacity(attempts.len());
-    let mut group_of = Vec::with_capacity(attempts.len());
-    for attempt in attempts {
-        let fresh = groups.len();
-        let place = match attempt.request.as_str() {
-            "" => fresh,
-            request => *places.entry(request).or_insert(fresh),
-        };
-        if place == fresh {
-            groups.push(Asked::new(attempt));
-        }
-        group_of.push(place);
-        groups[place].hear(attempt);
-    }
-    for asked in &mut groups {
-        asked.doubt = if asked.yes == 0 { asked.doubt } else { 0 };
-    }
-    (groups, group_of)
-}
-
-/// The place of each user's group, by first attempt.
-fn places_of_users(requests: &[Asked<'_>]) -> BTreeMap<i64, usize> {
-    let mut users = BTreeMap::new();
-    for asked in requests {
-        let fresh = users.len();
-        users.entry(asked.first.user).or_insert(fresh);
-    }
-    users
-}
-
-/// Adds groups up by `place` (dense from 0, in order of appearance), and tells where each went.
-fn regroup<'a>(
-    groups: Vec<Asked<'a>>,
-    place: impl Fn(&Asked<'a>) -> usize,
-) -> (Vec<Asked<'a>>, Vec<usize>) {
-    let mut sums: Vec<Asked<'a>> = Vec::new();
-    let mut moved = Vec::with_capacity(groups.len());
-    for asked in groups {
-        let place = place(&asked);
-        moved.push(place);
-        match sums.get_mut(place) {
-            Some(sum) => sum.add(&asked),
-            None => sums.push(asked),
-        }
-    }
-    (sums, moved)
-}
-
-impl<'a> Asked<'a> {
-    fn new(first: &'a Attempt) -> Self {
-        Self { first, yes: 0, doubt: 0, no: 0, open: 0, rows: 0, row: None, told: None }
+impl Asked {
+    fn new(first: AttemptRef<'_>) -> Self {
+        let first = place(first.index());
+        Self { first, yes: 0, doubt: 0, no: 0, open: 0, rows: 0, row: u32::MAX }
     }
 
-    fn hear(&mut self, attempt: &Attempt) {
-        match attempt.outcome {
-            Outcome::Acknowledged => {
-                self.yes = 1;
-                self.told = self.told.or(attempt.facts.row);
-            }
+    fn hear(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Acknowledged => self.yes = 1,
             Outcome::Unknown(_) => self.doubt = 1,
             Outcome::Refused(_) => self.no += 1,
         }
-        self.open += i128::from(!matches!(attempt.outcome, Outcome::Refused(_)));
+        self.open += u32::from(!matches!(outcome, Outcome::Refused(_)));
     }
 
     fn add(&mut self, other: &Self) {
@@ -355,26 +406,15 @@ impl<'a> Asked<'a> {
         self.no += other.no;
         self.open += other.open;
     }
-
-    /// A witness with this group's first attempt and first row.
-    pub(super) fn witness(&self, text: String) -> Witness {
-        Witness {
-            text,
-            requests: vec![self.first.request.clone()],
-            rows: self.row.map(|row| row.row).into_iter().collect(),
-            users: vec![self.first.user],
-            times_us: vec![self.first.start_us, self.first.end_us],
-        }
-    }
 }
 
 /// Attempts told yes, told no by reason, and not told by reason.
-fn told(attempts: &[Attempt]) -> (u64, BTreeMap<String, u64>, BTreeMap<String, u64>) {
+fn told(attempts: &Attempts) -> (u64, BTreeMap<String, u64>, BTreeMap<String, u64>) {
     let mut yes = 0;
     let mut refused: BTreeMap<&str, u64> = BTreeMap::new();
     let mut unknown: BTreeMap<&str, u64> = BTreeMap::new();
-    for attempt in attempts {
-        match attempt.outcome {
+    for attempt in attempts.iter() {
+        match attempt.outcome() {
             Outcome::Acknowledged => yes += 1,
             Outcome::Refused(why) => *refused.entry(why.name()).or_default() += 1,
             Outcome::Unknown(why) => *unknown.entry(why.name()).or_default() += 1,

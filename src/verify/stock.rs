@@ -1,13 +1,14 @@
 //! The stock against its rows: conservation, lost updates, oversell, negative stock, duplicates.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::checks::{NEEDS_INITIAL, NEEDS_LEDGER, NEEDS_ROWS, NEEDS_STOCK, Outcome};
+use super::rows::RowRef;
 use super::sheet::{AllAsked, Sheet};
-use super::words::{grouped, many, size};
+use super::words::{distinct, grouped, many, size};
 use super::{Ruling, WITNESSES, Witness};
-use crate::coupon::IssuedRow;
 use crate::ledger::Outcome as Told;
+use crate::ledger::attempts::AttemptRef;
 
 /// V01: every unit is either a row or still there.
 pub(super) fn conservation(sheet: &Sheet<'_>) -> Outcome {
@@ -84,9 +85,8 @@ fn promised(sheet: &Sheet<'_>, asked: &AllAsked<'_>) -> i128 {
     if !sheet.books.one_per_user {
         return asked.acknowledged();
     }
-    let attempts = sheet.books.attempts.iter().flatten();
-    let told = attempts.filter(|attempt| attempt.outcome == Told::Acknowledged);
-    size(told.map(|attempt| attempt.user).collect::<HashSet<_>>().len())
+    let told = asked.attempts.iter().filter(|told| told.outcome() == Told::Acknowledged);
+    distinct(told.map(AttemptRef::user))
 }
 
 /// V04: the stock column below zero.
@@ -105,15 +105,15 @@ pub(super) fn duplicates(sheet: &Sheet<'_>) -> Outcome {
     let Some(rows) = &sheet.rows else {
         return Outcome::unknown(NEEDS_ROWS, "the rows are not known");
     };
-    let mut first: HashMap<i64, &IssuedRow> = HashMap::with_capacity(rows.len());
-    for row in &sheet.earlier {
-        first.entry(row.user.0).or_insert(row);
+    let mut first: HashMap<i64, RowRef<'_>> = HashMap::new();
+    for row in sheet.earlier.iter() {
+        first.entry(row.user()).or_insert(row);
     }
     let mut second = 0_i128;
     let mut witnesses = Vec::new();
-    for row in rows {
-        let held = *first.entry(row.user.0).or_insert(row);
-        if held.row == row.row {
+    for row in rows.iter() {
+        let held = *first.entry(row.user()).or_insert(row);
+        if held.row() == row.row() {
             continue;
         }
         second += 1;
@@ -128,12 +128,12 @@ pub(super) fn duplicates(sheet: &Sheet<'_>) -> Outcome {
     Outcome::counted(second, because).shown_by(witnesses)
 }
 
-fn duplicate(held: &IssuedRow, row: &IssuedRow) -> Witness {
+fn duplicate(held: RowRef<'_>, row: RowRef<'_>) -> Witness {
     Witness {
-        text: format!("user {} holds row {} and also row {}", row.user.0, held.row, row.row),
-        requests: vec![held.request.clone(), row.request.clone()],
-        rows: vec![held.row, row.row],
-        users: vec![row.user.0],
+        text: format!("user {} holds row {} and also row {}", row.user(), held.row(), row.row()),
+        requests: vec![held.request().to_string(), row.request().to_string()],
+        rows: vec![held.row(), row.row()],
+        users: vec![row.user()],
         times_us: Vec::new(),
     }
 }

@@ -1,4 +1,4 @@
-//! Numbers in sentences. No judgement here.
+//! Numbers, and numbers in sentences. No judgement here.
 
 /// A whole number with its thousands grouped: `30,000`, `-3`.
 pub fn grouped(number: impl Into<i128>) -> String {
@@ -36,6 +36,14 @@ pub(super) fn narrow(number: i128) -> i64 {
 /// A count of violations as the document holds it: never negative.
 pub(super) fn total(number: i128) -> u64 {
     u64::try_from(number.max(0)).unwrap_or(u64::MAX)
+}
+
+/// How many different values.
+pub(super) fn distinct<T: Ord>(values: impl Iterator<Item = T>) -> i128 {
+    let mut values: Vec<T> = values.collect();
+    values.sort_unstable();
+    values.dedup();
+    size(values.len())
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use cplock::ledger::file::{LedgerError, Writer, read};
+use cplock::ledger::file::{LedgerError, Writer};
+use cplock::ledger::read::{Reader, load};
 use cplock::ledger::{Attempt, Doubt, Facts, Outcome, Refusal};
 use proptest::option;
 use proptest::prelude::*;
@@ -13,6 +14,26 @@ const GOOD: &str = concat!(
     r#"{"vu":1,"iteration":0,"request":"r1-1-0","user":7,"scheduled_us":5,"start_us":5,"#,
     r#""end_us":9,"outcome":"refused","reason":"sold_out","status":400}"#
 );
+
+/// A reader as an iterator, which ends after its first error.
+struct Lines(Reader, bool);
+
+fn read(path: &Path) -> Result<Lines, LedgerError> {
+    Ok(Lines(Reader::open(path)?, false))
+}
+
+impl Iterator for Lines {
+    type Item = Result<Attempt, LedgerError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.1 {
+            return None;
+        }
+        let item = self.0.next_entry();
+        self.1 = !matches!(item, Ok(Some(_)));
+        item.map(|entry| entry.map(cplock::ledger::attempts::Entry::to_attempt)).transpose()
+    }
+}
 
 fn outcomes() -> impl Strategy<Value = Outcome> {
     prop_oneof![
@@ -61,12 +82,14 @@ proptest! {
         }
         prop_assert_eq!(writer.finish().unwrap(), given.len() as u64);
         let reader = read(&path).unwrap();
-        prop_assert_eq!(&reader.run, "run \"odd\"\n");
+        prop_assert_eq!(&reader.0.run, "run \"odd\"\n");
         let mut found: Vec<Attempt> = reader.map(Result::unwrap).collect();
         let mut expected = given.clone();
         found.sort_by_key(|attempt| attempt.vu);
         expected.sort_by_key(|attempt| attempt.vu);
         prop_assert_eq!(found, expected);
+        let loaded = load(&path).unwrap();
+        prop_assert!(loaded.whole && loaded.attempts.len() == given.len());
     }
 
     /// No file whatever makes the reader panic, and it ends after its first error.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cplock::ledger::Attempt;
+use cplock::ledger::attempts::AttemptRef;
 use cplock::load::{Identity, Job, Target};
 use cplock::scenario::{LoadPlan, Stage, UserMode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -214,6 +215,8 @@ impl Desk {
     /// The ledger's attempts, read back strictly.
     pub(crate) fn attempts(&self) -> Vec<Attempt> {
         let path = self.folder.path().join("ledger.ndjson");
-        cplock::ledger::file::read(&path).unwrap().map(Result::unwrap).collect()
+        let loaded = cplock::ledger::read::load(&path).unwrap();
+        assert!(loaded.whole);
+        loaded.attempts.iter().map(AttemptRef::to_attempt).collect()
     }
 }

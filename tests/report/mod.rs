@@ -12,9 +12,9 @@ use cplock::report::summary::summary;
 use cplock::report::table::{Canvas, Cell, Side, Table, Tone, markdown};
 use cplock::report::{Report, Run, SCHEMA};
 use cplock::scenario::Expect;
-use cplock::verify::{Books, Order, Ruling, Verdict, Waits, audit};
+use cplock::verify::{Order, Ruling, Verdict, Waits};
 
-use super::verify::{attempt, row, sound, stock};
+use super::verify::{Books, attempt, audit, row, sound, stock};
 
 /// A file or a pipe.
 const PLAIN: Canvas = Canvas { width: None, color: false };

@@ -1,8 +1,8 @@
 //! Planted defects: each breaks sound books in one way and must flip its own check.
 
-use super::{attempt, failed, row, ruling, sound, stock};
+use super::{Books, attempt, audit, failed, request, row, ruling, sound, stock};
 use cplock::ledger::{Doubt, Outcome, Refusal};
-use cplock::verify::{Books, Ruling, audit};
+use cplock::verify::Ruling;
 
 /// Goal: `id` is among the failed checks, with `violations`, and the whole verdict is FAIL.
 #[track_caller]
@@ -95,16 +95,16 @@ fn an_acknowledged_rollback_flips_missing() {
     books.after = Some(stock(20, 11, 9, 9));
     assert_flips(&books, "V06", 1);
     let verdict = audit(&books);
-    assert_eq!(verdict.finding("V06").expect("V06").witnesses[0].requests, ["r10"]);
+    assert_eq!(verdict.finding("V06").expect("V06").witnesses[0].requests, [request(10)]);
 }
 
 /// D06: a foreign writer. D10: one request written twice.
 #[test]
 fn rows_that_nobody_asked_for_flip_unexpected() {
-    for request in ["of somebody else", "r4", ""] {
+    for other in ["of somebody else", &request(4), ""] {
         let mut books = sound(20, 10, 0);
         let mut ghost = row(11);
-        ghost.request = request.to_owned();
+        ghost.request = other.to_owned();
         books.rows.as_mut().expect("sound").push(ghost);
         books.after = Some(stock(20, 9, 11, 11));
         assert_flips(&books, "V07", 1);
@@ -164,7 +164,7 @@ fn promises_made_twice_flip_double_acknowledgement() {
 
     let mut two_rows = sound(20, 10, 0);
     let attempts = two_rows.attempts.as_mut().expect("sound");
-    attempts[4].request = "r4".to_owned();
+    attempts[4].request = request(4);
     attempts[4].user = 4;
     assert_flips(&two_rows, "V10", 1);
 

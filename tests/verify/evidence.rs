@@ -1,8 +1,8 @@
 //! What each level of evidence can decide, what flaws in the evidence do, and the stored document.
 
-use super::{attempt, failed, row, ruling, sound, stock};
+use super::{attempt, audit, failed, request, row, ruling, sound, stock};
 use cplock::ledger::{Doubt, Outcome};
-use cplock::verify::{Join, Level, Ruling, Verdict, audit};
+use cplock::verify::{Join, Level, Ruling, Verdict};
 
 /// Goal: a database alone decides V01 to V05, says what it cannot know, and can still PASS.
 #[test]
@@ -51,8 +51,8 @@ fn a_used_table_is_judged_by_this_run_alone() {
     let mut books = sound(20, 10, 0);
     let mut rows: Vec<_> = (101..=110).map(row).collect();
     for (old, new) in rows.iter_mut().zip(1..) {
-        old.request = format!("r{new}");
-        old.user.0 = new;
+        old.request = request(new);
+        old.user.0 = i64::from(new);
     }
     rows.extend((1..=4).map(|n| {
         let mut old = row(n);

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use super::{Books, audit};
 use cplock::coupon::Snapshot;
-use cplock::verify::{Books, Ruling, audit};
+use cplock::verify::Ruling;
 
 /// One file of `fixtures/books`.
 #[derive(serde::Deserialize)]

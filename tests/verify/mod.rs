@@ -10,12 +10,66 @@ mod properties;
 mod scale;
 
 use cplock::coupon::{CouponId, IssuedRow, Snapshot, UserId};
+use cplock::ledger::attempts::Attempts;
 use cplock::ledger::{Attempt, Facts, Outcome};
-use cplock::verify::{Books, Ruling, Verdict};
+use cplock::verify::rows::Rows;
+use cplock::verify::{Ruling, Verdict};
+
+/// The books as tests write them: attempts and rows as plain lists that can be changed in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Books {
+    pub(crate) one_per_user: bool,
+    pub(crate) before: Option<Snapshot>,
+    pub(crate) after: Option<Snapshot>,
+    pub(crate) rows: Option<Vec<IssuedRow>>,
+    pub(crate) attempts: Option<Vec<Attempt>>,
+    pub(crate) ledger_complete: bool,
+}
+
+impl Books {
+    /// The same as the audit takes them, read as files of the run `run`.
+    pub(crate) fn of_run(&self, run: &str) -> cplock::verify::Books {
+        let attempts = self.attempts.as_ref().map(|attempts| {
+            let mut all = Attempts::new(run);
+            for attempt in attempts {
+                all.push(attempt.into());
+            }
+            all
+        });
+        let rows = self.rows.as_ref().map(|rows| {
+            let mut all = Rows::new(run);
+            for row in rows {
+                all.push(&row.into());
+            }
+            all
+        });
+        cplock::verify::Books {
+            one_per_user: self.one_per_user,
+            before: self.before.clone(),
+            after: self.after.clone(),
+            rows,
+            attempts,
+            ledger_complete: self.ledger_complete,
+        }
+    }
+}
+
+/// Judges the books; the same whether their requests are named after the run or not.
+#[track_caller]
+pub(crate) fn audit(books: &Books) -> Verdict {
+    let verdict = cplock::verify::audit(&books.of_run("r"));
+    assert_eq!(verdict, cplock::verify::audit(&books.of_run("")));
+    verdict
+}
 
 /// A snapshot of coupon 1.
 pub(crate) fn stock(initial: i64, remaining: i64, issued: i64, last_row: i64) -> Snapshot {
     Snapshot { coupon: CouponId(1), initial, remaining, issued, last_row }
+}
+
+/// The name of attempt `n`: VU `n`'s first one.
+pub(crate) fn request(n: u32) -> String {
+    format!("r-{n}-0")
 }
 
 /// Attempt number `n` in the name of user `n`, at work from `10 n` to `10 n + 15` µs, so that
@@ -25,7 +79,7 @@ pub(crate) fn attempt(n: u32, outcome: Outcome) -> Attempt {
     Attempt {
         vu: n,
         iteration: 0,
-        request: format!("r{n}"),
+        request: request(n),
         user: i64::from(n),
         scheduled_us: start,
         start_us: start,
@@ -42,7 +96,7 @@ pub(crate) fn row(n: u32) -> IssuedRow {
         row: i64::from(n),
         user: UserId(i64::from(n)),
         coupon: CouponId(1),
-        request: format!("r{n}"),
+        request: request(n),
         created_us: 0,
     }
 }
