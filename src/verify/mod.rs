@@ -7,6 +7,7 @@
 
 mod adequacy;
 mod checks;
+pub mod monitor;
 mod order;
 mod promises;
 mod sales;
