@@ -249,11 +249,11 @@ pub(super) struct Locked {
 impl Locked {
     pub(super) fn random(random: &mut Random) -> Self {
         let permits = NonZeroUsize::new(1 + random.place(2)).unwrap();
-        let object = Lock { permits, reentrant: random.chance(30) };
+        let object = Lock { permits, reentrant: random.chance(25) };
         let mut history = Self { object, ops: Vec::new() };
-        // An orderly run: as many queues as permits, each one hold after another.
-        let mut free = vec![4; permits.get()];
-        for _ in 0..=random.below(5) {
+        // As many queues as permits, each one hold after another; or a queue too many.
+        let mut free = vec![4; permits.get() + usize::from(random.chance(75))];
+        for _ in 0..3 + random.below(3) {
             let queue = random.place(free.len());
             let granted = free[queue] + random.below(2);
             let given_back = granted + random.below(8);

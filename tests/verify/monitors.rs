@@ -277,6 +277,9 @@ fn overlapping_holds_are_found() {
     };
     assert_eq!(swept(2, false, &holds), found);
     assert_eq!(swept(3, false, &holds).violations, 0);
+    let equal = [hold(1, 0, 9), hold(2, 2, 4), hold(3, 5, 7)];
+    let first = Overlap { inside: 0, entered: 1, from: 2, until: 4 };
+    assert_eq!(swept(1, false, &equal).worst, Some(first), "of equally long ones the first");
 }
 
 /// Goal: one owner inside twice is a violation, unless the lock is reentrant; then both are one
@@ -308,6 +311,10 @@ fn histories_are_judged_in_near_linear_time() {
         let begun = Instant::now();
         let dispenser = Dispenser { stock: size, per_user: true, owners: &BTreeSet::new() };
         assert_eq!(dispenser::check(&dispenser, ops.clone()), Ok(()));
+        let stale = ops.clone().chain([read(size * 10 + 15, size * 10 + 16, size)]);
+        let read = Claim { op: usize::try_from(size).unwrap(), issued: 0, at: size * 10 + 15 };
+        let found = Contradiction::NotVisible { after: None, read, issued: size / 2 };
+        assert_eq!(dispenser::check(&dispenser, stale), Err(found));
         let serials = ops
             .clone()
             .enumerate()
@@ -322,4 +329,27 @@ fn histories_are_judged_in_near_linear_time() {
         times.push(begun.elapsed());
     }
     assert!(times[1] < times[0] * 100, "20,000 took {:?}, 400,000 {:?}", times[0], times[1]);
+}
+
+/// Goal: users are gathered a part at a time where there are many; each of them counts once, and
+/// words far apart still meet. The limit of one part is 2^20 words.
+#[test]
+fn users_in_many_parts_count_once_each() {
+    let size: i64 = (1 << 20) + 7;
+    let last = usize::try_from(size).unwrap();
+    let ops = (0..size).map(|user| op(0, NEVER, Told::Issued(user)));
+    let judge = |stock: i64, owners: &BTreeSet<i64>, more: &[Op<Told>]| {
+        let stock = u64::try_from(stock).unwrap();
+        let ops = ops.clone().chain(more.iter().copied());
+        dispenser::check(&Dispenser { stock, per_user: true, owners }, ops)
+    };
+    let (none, one) = (BTreeSet::new(), BTreeSet::from([size - 2]));
+    assert_eq!(judge(size, &none, &[]), Ok(()));
+    let oversold = Contradiction::Oversold { after: None, issued: u64::try_from(size).unwrap() };
+    assert_eq!(judge(size - 1, &none, &[]), Err(oversold));
+    let again = [op(0, 1, Told::Issued(size - 1)), op(2, 3, Told::Issued(1))];
+    let twice = Contradiction::IssuedTwice { user: 1, first: Some(1), second: last + 1 };
+    assert_eq!(judge(size, &none, &again), Err(twice), "user 1 comes before the last one");
+    let owner = Contradiction::IssuedTwice { user: size - 2, first: None, second: last - 2 };
+    assert_eq!(judge(size, &one, &[]), Err(owner));
 }

@@ -2,8 +2,8 @@
 //!
 //! The object: `issued` units of `stock`, and the set of owners. A yes needs `issued < stock` (and,
 //! with one unit a user, a user who owns none), and adds one; a refusal as sold out needs
-//! `issued = stock`; a read tells `stock - issued`. Words about one user are folded into that user's
-//! job in `users.rs`; here only jobs (a unit issued at some time in a window) and reads are left.
+//! `issued = stock`; a read tells `stock - issued`. Words about one user are folded into one job in
+//! `users.rs`; here only jobs (a unit issued at some time in a window) and reads are left.
 //!
 //! Why three comparisons decide. Let T(v) be the time of the v-th issue. A read over `[c, d]` that
 //! claims x issued says T(x) <= d and c <= T(x+1), no more. Jobs are to be matched with the slots

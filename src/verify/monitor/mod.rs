@@ -23,6 +23,8 @@
 //! * More than one unit a request, or more than one but not any number a user.
 //! * Stock that comes back (restock, cancellation): split the history where nothing is in flight.
 //! * Answers of yes with and without number for one coupon: the monitors look at one kind each.
+//! * Locks: a grant whose lease had lapsed before its answer came, and an acquire of unknown
+//!   outcome that was released. Neither has a moment at which its client was surely inside.
 //! * Several coupons: each is judged alone, which loses nothing (Herlihy and Wing, 1990).
 //!
 //! Pure functions on types of their own: nothing here knows of books, ledgers or words for people.

@@ -2,8 +2,8 @@
 //!
 //! Helper of `dispenser.rs`. A user's unit is issued once, at some time T. A yes over `[a, b]` says
 //! a <= T <= b, and then no other request of that user was issued one; else T is at or after the
-//! first request of unknown outcome, or there is no T. A word that the user owns a unit, ended at d,
-//! says T <= d; a word that the user owns none, begun at c, says c <= T.
+//! start of the first request of unknown outcome, or there is no T. A word that the user owns a
+//! unit, ended at d, says T <= d; a word that the user owns none, begun at c, says c <= T.
 
 use std::collections::BTreeSet;
 
