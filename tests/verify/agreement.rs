@@ -115,7 +115,8 @@ fn witnesses(
         }
         Found::ReadsGoBack { earlier, later } => {
             let (first, second) = (ended(history, earlier)?, begun(history, later)?);
-            (first.end < second.start).then(|| vec![first, second])
+            let back = first.end < second.start && earlier.issued > later.issued;
+            back.then(|| [vec![first, second], ample(history)].concat())
         }
         Found::NeverRequested { read, requested } => {
             let jobs = jobs(history).into_iter().filter(|job| job.from <= read.at);
@@ -143,6 +144,12 @@ fn witnesses(
             (ops[owned].end < ops[absent].start).then(|| of_user(user).collect())
         }
     }
+}
+
+/// Requests enough to explain any claim, so that what is left to blame is not the lack of them.
+fn ample(history: &Dispensed) -> Vec<Op<Told>> {
+    let request = |user| Op { start: 0, end: NEVER, told: Told::Unknown(user) };
+    (100..).map(request).zip(0..history.stock).map(|(request, _)| request).collect()
 }
 
 /// The read of a claim that matters by its end, if the claim is what it says.
@@ -216,6 +223,7 @@ fn between(
     issued: u64,
     mut named: Vec<Op<Told>>,
 ) -> Option<Vec<Op<Told>>> {
+    named.extend(ample(history));
     if let Some(after) = after {
         named.push(ended(history, after)?);
     }
