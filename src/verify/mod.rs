@@ -8,6 +8,7 @@
 mod adequacy;
 mod checks;
 mod index;
+pub mod monitor;
 mod order;
 mod promises;
 pub mod rows;

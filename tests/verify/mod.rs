@@ -2,9 +2,13 @@
 //!
 //! This file holds the builders that state a test's books in one line; the tests are in siblings.
 
+mod agreement;
 mod defects;
 mod evidence;
+mod histories;
 mod known;
+mod monitors;
+mod oracle;
 mod order;
 mod properties;
 mod scale;
