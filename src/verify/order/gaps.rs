@@ -196,25 +196,22 @@ impl Line<'_> {
     fn play(&self, releases: &[u64], mut tell: impl FnMut(u64, Event, u64)) {
         let mut releases = releases.to_vec();
         releases.sort_unstable();
-        let all = || self.by_arrival.iter().copied();
-        let mut begun: Vec<u32> = all().filter(|&at| self.place(at).waits()).collect();
-        begun.sort_unstable_by_key(|&at| self.place(at).from);
-        let mut ended: Vec<u32> =
-            all().filter(|&at| self.place(at).waits() || self.place(at).is_granted()).collect();
+        let mut releases = releases.into_iter().peekable();
+        let waits = |at: &&u32| self.place(**at).waits();
+        let told = |at: &&u32| self.place(**at).waits() || self.place(**at).is_granted();
+        let mut begun = self.by_begin.iter().filter(waits).peekable();
+        // In the order of events also at equal times.
+        let mut ended = self.by_end.iter().filter(told).peekable();
         let end = |at: u32| {
             let place = self.place(at);
             (place.until, if place.is_granted() { Event::Granted(at) } else { Event::Left })
         };
-        ended.sort_unstable_by_key(|&at| end(at));
-
-        let mut releases = releases.into_iter().peekable();
-        let (mut begun, mut ended) = (begun.into_iter().peekable(), ended.into_iter().peekable());
         let mut waiting = 0_u64;
         loop {
             let heads = [
-                ended.peek().map(|&at| end(at)),
+                ended.peek().map(|&&at| end(at)),
                 releases.peek().map(|&at| (at, Event::Released)),
-                begun.peek().map(|&at| (self.place(at).from, Event::Began)),
+                begun.peek().map(|&&at| (self.place(at).from, Event::Began)),
             ];
             let Some((at, event)) = heads.into_iter().flatten().min() else { return };
             match event {
@@ -226,7 +223,7 @@ impl Line<'_> {
                 Event::Left | Event::Granted(_) => {
                     let ending = ended.next();
                     // Whoever waits began strictly before it ends, so it was counted.
-                    waiting -= u64::from(ending.is_some_and(|one| self.place(one).waits()));
+                    waiting -= u64::from(ending.is_some_and(|at| self.place(*at).waits()));
                 }
             }
             tell(at, event, waiting);

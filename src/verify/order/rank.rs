@@ -2,7 +2,7 @@
 //! far claims were moved.
 
 use super::line::Line;
-use super::numbers::{float, index, narrow, percentile, wide};
+use super::numbers::{float, index, percentile, wide};
 
 /// Agreement of arrivals and grants, over all pairs of granted claims. Each pair is exactly one of
 /// concordant, discordant, tied in arrival, tied in grant; `tied_both` is part of both ties.
@@ -80,9 +80,8 @@ impl Line<'_> {
             while come.next_if(|&other| !self.surely_before(at, other)).is_some() {
                 latest += 1;
             }
-            let until = self.place(at).until;
-            let (first, after) =
-                (self.rank(at), narrow(self.grants.partition_point(|grant| *grant <= until)));
+            let first = self.rank(at);
+            let after = first + self.tied_grants(first);
             // Its arrival may be at `earliest..latest`, its grant at `first..after`: one of the two
             // differences is 0, both are where the ranges meet.
             let later = (first + 1).saturating_sub(latest);

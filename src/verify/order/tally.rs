@@ -9,12 +9,14 @@ use super::numbers::index;
 pub(super) struct Tally {
     /// Place `i` (from 1) holds the sum of the `i & -i` ranks that end at `i`.
     sums: Vec<u32>,
+    /// Ranges raised from rank 0: kept apart, since each would walk the whole height of the tree.
+    whole: u32,
 }
 
 impl Tally {
     /// For ranks from 0 below `ranks`.
     pub(super) fn new(ranks: usize) -> Self {
-        Self { sums: vec![0; ranks + 1] }
+        Self { sums: vec![0; ranks + 1], whole: 0 }
     }
 
     /// Counts `rank` once more; a rank beyond the last is no matter.
@@ -24,7 +26,11 @@ impl Tally {
 
     /// Counts each rank of `from..until` once more, for [`Tally::height`] alone.
     pub(super) fn raise(&mut self, from: u32, until: u32) {
-        self.change(from, 1);
+        if from == 0 {
+            self.whole += 1;
+        } else {
+            self.change(from, 1);
+        }
         self.change(until, u32::MAX);
     }
 
@@ -54,6 +60,6 @@ impl Tally {
 
     /// How many raised ranges hold `rank`.
     pub(super) fn height(&self, rank: u32) -> u32 {
-        self.below(rank + 1)
+        self.whole.wrapping_add(self.below(rank + 1))
     }
 }
