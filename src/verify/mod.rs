@@ -2,14 +2,14 @@
 //!
 //! The door holds the words: [`Books`] go in, a [`Verdict`] of [`Finding`]s comes out. `sheet.rs`
 //! joins the books once; each check is one function in `checks.rs` and its siblings, listed in one
-//! table; `order.rs` measures first come, first served. No I/O, no clock, no async here: the same
+//! table; `order` measures first come, first served. No I/O, no clock, no async here: the same
 //! books give the same bytes.
 
 mod adequacy;
 mod checks;
 mod index;
 pub mod monitor;
-mod order;
+pub mod order;
 mod promises;
 pub mod rows;
 mod sales;

@@ -1,6 +1,6 @@
-//! Overtakes: known cases, and every small history against the definition.
+//! The short form for reports: known cases, and every small history against the definition.
 
-use super::attempt;
+use crate::verify::attempt;
 use cplock::ledger::attempts::Attempts;
 use cplock::ledger::{Attempt, Outcome};
 use cplock::verify::{Order, order, waits};
