@@ -1,32 +1,21 @@
 //! `ledger.ndjson`: one flat JSON object a line for each attempt, behind a header line.
 //!
 //! The writer is on the hot path of the load: a line is formatted by hand into one of a few
-//! buffers, and a thread moves the buffers to the file every 100 ms, so that a killed run leaves a
-//! readable file. The reader is strict: what it does not know, it refuses. What the attempts mean
-//! is not decided here.
+//! buffers, which reach the file every 100 ms (`lines.rs`), so that a killed run leaves a readable
+//! file. The reader is strict: what it does not know, it refuses. What the attempts mean is not
+//! decided here.
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::SystemTime;
 
+use super::lines::{LINE_BYTES, Lines, field, maybe, number, signed, text, word};
 use super::{Attempt, Doubt, Facts, Outcome, Refusal};
 
 /// Version of the file's format, in its first line.
 pub const SCHEMA: &str = "cplock.ledger/1";
-
-/// VUs are spread over so many buffers, so that they seldom wait for each other.
-const SHARDS: usize = 16;
-/// A buffer of this size is written at once, by whoever filled it: memory stays under 16 MiB.
-const SHARD_BYTES: usize = 1 << 20;
-/// A killed run loses at most the lines of this long.
-const FLUSH_EVERY: Duration = Duration::from_millis(100);
-/// No line of ours is near this; it bounds what a foreign file can make the reader hold.
-const LINE_BYTES: u64 = 64 * 1024;
 
 /// Why a ledger could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -73,19 +62,8 @@ pub enum LedgerError {
 /// Appends attempts to a ledger file. Cheap to share: every method takes `&self`.
 #[derive(Debug)]
 pub struct Writer {
-    inner: Arc<Inner>,
-    flusher: Mutex<Option<JoinHandle<()>>>,
-}
-
-#[derive(Debug)]
-struct Inner {
     path: String,
-    shards: [Mutex<Vec<u8>>; SHARDS],
-    file: Mutex<File>,
-    fault: Mutex<Option<io::Error>>,
-    failed: AtomicBool,
-    closing: AtomicBool,
-    lines: AtomicU64,
+    lines: Lines,
 }
 
 impl Writer {
@@ -96,54 +74,27 @@ impl Writer {
     pub fn create(path: &Path, run: &str) -> Result<Self, LedgerError> {
         let name = path.display().to_string();
         let header = serde_json::json!({ "schema": SCHEMA, "run": run });
-        let file = File::create(path)
-            .and_then(|mut file| writeln!(file, "{header}").map(|()| file))
-            .map_err(|source| LedgerError::Write { path: name.clone(), source })?;
-        let inner = Arc::new(Inner {
-            path: name,
-            shards: std::array::from_fn(|_| Mutex::new(Vec::new())),
-            file: Mutex::new(file),
-            fault: Mutex::new(None),
-            failed: AtomicBool::new(false),
-            closing: AtomicBool::new(false),
-            lines: AtomicU64::new(0),
-        });
-        let theirs = Arc::clone(&inner);
-        let flusher = std::thread::Builder::new()
-            .name("ledger".into())
-            .spawn(move || {
-                while !theirs.closing.load(Ordering::Acquire) {
-                    std::thread::park_timeout(FLUSH_EVERY);
-                    theirs.flush();
-                }
-            })
-            .map_err(|source| LedgerError::Write { path: inner.path.clone(), source })?;
-        Ok(Self { inner, flusher: Mutex::new(Some(flusher)) })
+        match Lines::create(path, "ledger", &header) {
+            Ok(lines) => Ok(Self { path: name, lines }),
+            Err(source) => Err(LedgerError::Write { path: name, source }),
+        }
+    }
+
+    /// Notes in the header when the run began: the moment that all times count from.
+    pub fn began(&self, at: SystemTime) {
+        self.lines.began(at);
     }
 
     /// Adds one attempt. Lines of one VU keep their order; VUs are interleaved as it comes.
     ///
     /// After a write error the attempt is dropped; see [`Writer::failed`].
     pub fn append(&self, attempt: &Attempt) {
-        if self.failed() {
-            return;
-        }
-        let shard = &self.inner.shards[attempt.vu as usize % SHARDS];
-        let full = {
-            let mut buffer = hold(shard);
-            format_line(&mut buffer, attempt);
-            buffer.len() >= SHARD_BYTES
-        };
-        self.inner.lines.fetch_add(1, Ordering::Relaxed);
-        if full {
-            // The disk is slower than the load: let the load feel it instead of the memory.
-            self.inner.flush();
-        }
+        self.lines.push(u64::from(attempt.vu), |to| format_line(to, attempt));
     }
 
     /// Whether writing failed: the run should stop, and [`Writer::finish`] tells why.
     pub fn failed(&self) -> bool {
-        self.inner.failed.load(Ordering::Acquire)
+        self.lines.failed()
     }
 
     /// Writes what is buffered, syncs the file to the disk and returns the count of attempts in it.
@@ -152,72 +103,17 @@ impl Writer {
     /// # Errors
     /// [`LedgerError::Write`]: the file holds the lines up to the error, the last one maybe torn.
     pub fn finish(&self) -> Result<u64, LedgerError> {
-        self.close();
-        self.inner.flush();
-        if let Err(source) = hold(&self.inner.file).sync_all() {
-            self.inner.fail(source);
-        }
-        match hold(&self.inner.fault).take() {
-            Some(source) => Err(LedgerError::Write { path: self.inner.path.clone(), source }),
-            None => Ok(self.inner.lines.load(Ordering::Relaxed)),
-        }
+        self.lines
+            .finish(|_| None)
+            .map_err(|source| LedgerError::Write { path: self.path.clone(), source })
     }
-
-    fn close(&self) {
-        self.inner.closing.store(true, Ordering::Release);
-        if let Some(flusher) = hold(&self.flusher).take() {
-            flusher.thread().unpark();
-            // The thread cannot panic: it only moves bytes.
-            let _ = flusher.join();
-        }
-    }
-}
-
-impl Drop for Writer {
-    /// A run that ends early still leaves its lines.
-    fn drop(&mut self) {
-        self.close();
-        self.inner.flush();
-    }
-}
-
-impl Inner {
-    /// Moves every buffer to the file. The file is taken first, so that lines keep their order.
-    fn flush(&self) {
-        let mut file = hold(&self.file);
-        for shard in &self.shards {
-            let bytes = {
-                let mut buffer = hold(shard);
-                let room = buffer.len();
-                std::mem::replace(&mut *buffer, Vec::with_capacity(room))
-            };
-            if bytes.is_empty() || self.failed.load(Ordering::Acquire) {
-                continue;
-            }
-            if let Err(fault) = file.write_all(&bytes) {
-                self.fail(fault);
-            }
-        }
-    }
-
-    fn fail(&self, fault: io::Error) {
-        hold(&self.fault).get_or_insert(fault);
-        self.failed.store(true, Ordering::Release);
-    }
-}
-
-/// A VU that panicked while it held a buffer leaves whole lines behind, or one torn line that the
-/// reader will name: nothing to stop the others for.
-fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn format_line(to: &mut Vec<u8>, attempt: &Attempt) {
     to.extend_from_slice(b"{\"vu\":");
     number(to, u64::from(attempt.vu));
     field(to, "iteration", u64::from(attempt.iteration));
-    to.extend_from_slice(b",\"request\":");
-    text(to, &attempt.request);
+    text(to, "request", &attempt.request);
     signed(to, "user", attempt.user);
     field(to, "scheduled_us", attempt.scheduled_us);
     field(to, "start_us", attempt.start_us);
@@ -242,64 +138,9 @@ fn format_line(to: &mut Vec<u8>, attempt: &Attempt) {
         ("wait_us", wait_us),
         ("hold_us", hold_us),
     ] {
-        if let Some(value) = value {
-            field(to, name, value);
-        }
+        maybe(to, name, value);
     }
     to.extend_from_slice(b"}\n");
-}
-
-fn name(to: &mut Vec<u8>, name: &str) {
-    to.extend_from_slice(b",\"");
-    to.extend_from_slice(name.as_bytes());
-    to.extend_from_slice(b"\":");
-}
-
-fn field(to: &mut Vec<u8>, key: &str, value: u64) {
-    name(to, key);
-    number(to, value);
-}
-
-fn signed(to: &mut Vec<u8>, key: &str, value: i64) {
-    name(to, key);
-    if value < 0 {
-        to.push(b'-');
-    }
-    number(to, value.unsigned_abs());
-}
-
-fn word(to: &mut Vec<u8>, key: &str, value: &str) {
-    name(to, key);
-    to.push(b'"');
-    to.extend_from_slice(value.as_bytes());
-    to.push(b'"');
-}
-
-/// Decimal digits, twice as fast as `write!`, which is the whole cost of a line.
-fn number(to: &mut Vec<u8>, mut value: u64) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + u8::try_from(value % 10).unwrap_or(0);
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    to.extend_from_slice(&digits[at..]);
-}
-
-/// A JSON string; ids of ours need no escape, anything else goes the long way.
-fn text(to: &mut Vec<u8>, value: &str) {
-    let plain = |byte: &u8| (0x20..0x7f).contains(byte) && *byte != b'"' && *byte != b'\\';
-    if value.as_bytes().iter().all(plain) {
-        to.push(b'"');
-        to.extend_from_slice(value.as_bytes());
-        to.push(b'"');
-    } else {
-        to.extend_from_slice(serde_json::Value::from(value).to_string().as_bytes());
-    }
 }
 
 fn words(outcome: Outcome) -> (&'static str, Option<&'static str>) {
@@ -315,6 +156,9 @@ fn words(outcome: Outcome) -> (&'static str, Option<&'static str>) {
 pub struct Reader {
     /// The run id of the header.
     pub run: String,
+    /// When the run began, in µs since the Unix epoch: the moment that all times count from.
+    /// `None` in older ledgers, and where the run was killed before it began.
+    pub began_unix_us: Option<u64>,
     path: String,
     lines: BufReader<File>,
     line: u64,
@@ -333,6 +177,7 @@ pub fn read(path: &Path) -> Result<Reader, LedgerError> {
         File::open(path).map_err(|source| LedgerError::Read { path: name.clone(), source })?;
     let mut reader = Reader {
         run: String::new(),
+        began_unix_us: None,
         path: name,
         lines: BufReader::with_capacity(1 << 16, file),
         line: 0,
@@ -343,7 +188,9 @@ pub fn read(path: &Path) -> Result<Reader, LedgerError> {
         return Err(LedgerError::Torn { line: 1 });
     }
     match serde_json::from_slice::<Header>(&reader.buffer) {
-        Ok(header) if header.schema == SCHEMA => reader.run = header.run,
+        Ok(header) if header.schema == SCHEMA => {
+            (reader.run, reader.began_unix_us) = (header.run, header.began_unix_us);
+        }
         _ => {
             let found: String =
                 String::from_utf8_lossy(&reader.buffer).trim_end().chars().take(80).collect();
@@ -403,6 +250,8 @@ impl Reader {
 struct Header {
     schema: String,
     run: String,
+    #[serde(default)]
+    began_unix_us: Option<u64>,
 }
 
 #[derive(serde::Deserialize)]

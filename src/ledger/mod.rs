@@ -1,11 +1,17 @@
 //! What clients were told: one [`Attempt`] a request, its [`Outcome`], and what was measured.
 //!
-//! `file.rs` writes and reads `ledger.ndjson`; `timing.rs` keeps the latency histograms;
-//! `measured.rs` holds the finished numbers of a run. Nothing here knows HTTP or a database.
+//! `file.rs` writes and reads `ledger.ndjson`, `locks.rs` and `probes.rs` the evidence taken during
+//! a run, all three by way of `lines.rs`; `timing.rs` keeps the latency histograms; `measured.rs`
+//! holds the finished numbers of a run. Nothing here knows HTTP or a database.
 
 pub mod file;
+mod lines;
+pub mod locks;
 pub mod measured;
+pub mod probes;
 pub mod timing;
+
+pub use lines::EvidenceError;
 
 /// One try of one VU, from its first byte to the end of the reply (or to giving up).
 ///

@@ -2,7 +2,7 @@
 
 use super::table::{Canvas, Cell, Side, Table};
 use super::units;
-use crate::ledger::measured::Measured;
+use crate::ledger::measured::{Measured, Probed};
 
 /// The whole summary as text, for a terminal.
 pub fn summary(measured: &Measured, canvas: Canvas) -> String {
@@ -51,7 +51,18 @@ fn checks(measured: &Measured) -> Table {
     plain("connections", units::count(Some(measured.connections)));
     plain("data sent", units::bytes(measured.bytes_sent));
     plain("data received", units::bytes(measured.bytes_received));
+    if let Some(probes) = &measured.probes {
+        plain("probes", probes_line(probes));
+    }
     table
+}
+
+/// How many there were on the side, and how long they took.
+fn probes_line(probes: &Probed) -> String {
+    let (count, failed) = (units::count(Some(probes.count)), units::count(Some(probes.failed)));
+    let failed = if probes.failed > 0 { format!(", {failed} failed") } else { String::new() };
+    let [p50, p95] = [probes.p50_us, probes.p95_us].map(units::ms);
+    format!("{count} ({p50} ms, p95 {p95} ms{failed})")
 }
 
 /// Latency in ms, over all and for each outcome class that occurred.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cplock::ledger::Attempt;
+use cplock::ledger::probes::Probes;
 use cplock::load::{Identity, Job, Target};
 use cplock::scenario::{LoadPlan, Stage, UserMode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -174,7 +175,7 @@ pub(crate) fn stage(millis: u64, vus: u32) -> Stage {
     Stage { duration: Duration::from_millis(millis), vus }
 }
 
-/// A plan without think time, one shared user, short limits.
+/// A plan without think time, one shared user, short limits, no probes.
 pub(crate) fn plan(stages: &[Stage]) -> LoadPlan {
     LoadPlan {
         stages: stages.to_vec(),
@@ -184,6 +185,7 @@ pub(crate) fn plan(stages: &[Stage]) -> LoadPlan {
         graceful_stop: Duration::from_secs(5),
         timeout: Duration::from_secs(5),
         coupon: 1,
+        probe: Duration::ZERO,
     }
 }
 
@@ -207,6 +209,7 @@ impl Desk {
             run: "r1".to_owned(),
             ledger: folder.path().join("ledger.ndjson"),
             latency: folder.path().join("latency.hlog"),
+            probes: folder.path().join("probes.ndjson"),
         };
         Self { folder, job }
     }
@@ -215,5 +218,10 @@ impl Desk {
     pub(crate) fn attempts(&self) -> Vec<Attempt> {
         let path = self.folder.path().join("ledger.ndjson");
         cplock::ledger::file::read(&path).unwrap().map(Result::unwrap).collect()
+    }
+
+    /// The probes, read back strictly.
+    pub(crate) fn probes(&self) -> Probes {
+        cplock::ledger::probes::read(&self.job.probes).unwrap()
     }
 }
