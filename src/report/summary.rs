@@ -10,6 +10,9 @@ pub fn summary(measured: &Measured, canvas: Canvas) -> String {
     if !measured.latency.is_empty() {
         parts.push(latency(measured).draw(canvas));
     }
+    if let Some(probes) = &measured.probes {
+        parts.push(probes_line(probes));
+    }
     if measured.vus_lost > 0 {
         parts.push(format!("{} VUs ended by a fault of cplock itself", measured.vus_lost));
     }
@@ -51,18 +54,19 @@ fn checks(measured: &Measured) -> Table {
     plain("connections", units::count(Some(measured.connections)));
     plain("data sent", units::bytes(measured.bytes_sent));
     plain("data received", units::bytes(measured.bytes_received));
-    if let Some(probes) = &measured.probes {
-        plain("probes", probes_line(probes));
-    }
     table
 }
 
-/// How many there were on the side, and how long they took.
+/// What was asked on the side, and how long that took.
 fn probes_line(probes: &Probed) -> String {
-    let (count, failed) = (units::count(Some(probes.count)), units::count(Some(probes.failed)));
-    let failed = if probes.failed > 0 { format!(", {failed} failed") } else { String::new() };
+    let count = units::count(Some(probes.count));
     let [p50, p95] = [probes.p50_us, probes.p95_us].map(units::ms);
-    format!("{count} ({p50} ms, p95 {p95} ms{failed})")
+    let failed = if probes.failed > 0 {
+        format!(", {} failed", units::count(Some(probes.failed)))
+    } else {
+        String::new()
+    };
+    format!("{count} probes beside the VUs: median {p50} ms, p95 {p95} ms{failed}")
 }
 
 /// Latency in ms, over all and for each outcome class that occurred.
