@@ -54,7 +54,9 @@ proptest! {
             .map(|([one, two], saw)| Probe { start_us: one.min(two), end_us: one.max(two), saw })
             .collect();
         let writer = Writer::create(&path, &about()).unwrap();
-        given.iter().for_each(|probe| writer.append(probe));
+        for probe in &given {
+            writer.append(probe);
+        }
         writer.began(UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456));
         prop_assert_eq!(writer.finish().unwrap(), given.len() as u64);
         let began_unix_us = Some(1_700_000_000_123_456);
@@ -115,12 +117,12 @@ fn refused() {
         (REMAINING.replace("\"end_us\":2,", ""), "missing field `end_us`"),
         (REMAINING.replace("remaining", "snapshot"), "a field too many or too few"),
         (SNAPSHOT.replace("snapshot", "remaining"), "a field too many or too few"),
-        (SNAPSHOT.replace("}", ",\"user\":1}"), "a field too many or too few"),
+        (SNAPSHOT.replace('}', ",\"user\":1}"), "a field too many or too few"),
         (OWN.replace("\"present\":true,", ""), "a field too many or too few"),
-        (OWN.replace("}", ",\"quantity\":1}"), "a field too many or too few"),
-        (FAILED.replace("}", ",\"count\":1}"), "a field too many or too few"),
+        (OWN.replace('}', ",\"quantity\":1}"), "a field too many or too few"),
+        (FAILED.replace('}', ",\"count\":1}"), "a field too many or too few"),
         (END.to_owned(), "it ends 4 records, and there are 1"),
-        (END.replace("4", "1").replace("true", "false"), "it ends 1 records"),
+        (END.replace('4', "1").replace("true", "false"), "it ends 1 records"),
         (format!("{}\n{SNAPSHOT}", END.replace('4', "1")), "a line after the end"),
     ] {
         let error = read_text(&format!("{HEADER}\n{REMAINING}\n{line}\n")).unwrap_err();
