@@ -73,7 +73,7 @@ fn attempt(n: u32, stock: u32) -> Attempt {
         status: if served { 200 } else { 400 },
         facts: Facts {
             row: served.then_some(i64::from(n) + 1),
-            quantity: served.then_some(i64::from(stock - n)),
+            quantity: served.then(|| i64::from(stock - n)),
             arrival: Some(number),
             ticket: Some(1_790_000_000_000_000 + number),
             token: Some(1_790_000_000_500_000 + number),

@@ -7,7 +7,7 @@
 //! | [`lock`] | who may enter: `none`, `spin`, `fair`; lease stores in this process and in Redis | – |
 //! | [`coupon`] | what is issued: ids, the SQL store, write modes, the issuance flow | lock |
 //! | [`scenario`] | what a test is: stock, server settings, strategies, stages, users | lock, coupon (names only) |
-//! | [`server`] | how it is asked: HTTP API, tokens, arrival order, worker cap, drain | lock, coupon |
+//! | [`server`] | how it is asked: HTTP API, tokens, arrival order, worker cap, drain | lock, coupon, ledger |
 //! | [`ledger`] | what clients were told: attempts, outcomes, latency histograms | – |
 //! | [`load`] | who asks: virtual users, connections, progress | scenario, ledger |
 //! | [`verify`] | do the books balance: pure checks, no I/O, no clock, no async | coupon (types), ledger |

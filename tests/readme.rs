@@ -27,10 +27,11 @@ fn every_scenario_field_is_in_the_readme() {
         ("server.", format!("{head}{load}[server]\nqqqqqq = 1\n")),
         ("lock.", format!("{head}{load}[lock]\nqqqqqq = 1\n")),
         ("load.", format!("{head}[load]\nqqqqqq = 1\n")),
+        ("evidence.", format!("{head}{load}[evidence]\nqqqqqq = 1\n")),
         ("strategy.", format!("{head}{load}[[strategy]]\nqqqqqq = 1\n")),
     ] {
         for field in fields_of(&text) {
-            let tables = ["server", "lock", "load", "strategy"];
+            let tables = ["server", "lock", "load", "evidence", "strategy"];
             if table.is_empty() && tables.contains(&field.as_str()) {
                 continue;
             }

@@ -37,6 +37,10 @@ pub const LATENCY: &str = "latency.hlog";
 pub const BEFORE: &str = "before.json";
 /// Stock and counts after it; the books are closed once it is there.
 pub const AFTER: &str = "after.json";
+/// What the service told when asked on the side during the load, `cplock.probes/1`.
+pub const PROBES: &str = "probes.ndjson";
+/// The embedded server's own account of each claim, `cplock.locks/1`.
+pub const LOCKS: &str = "locks.ndjson";
 /// Rows issued.
 pub const ROWS: &str = "rows.csv";
 /// The verdict, `cplock.verdict/1`.

@@ -98,6 +98,7 @@ impl ServerFlags {
             workers: self.workers.unwrap_or(plan.workers),
             db_pool: self.db_pool.unwrap_or(plan.db_pool),
             gap: self.gap.unwrap_or(plan.gap),
+            lock_log: plan.lock_log,
             terms: Terms {
                 wait: self.wait.unwrap_or(terms.wait),
                 lease: self.lease.unwrap_or(terms.lease),
@@ -134,6 +135,9 @@ pub(super) struct ServeArgs {
     /// One coupon a user (needs --stock: it belongs to the coupon)
     #[arg(long, requires = "stock")]
     pub(super) one_per_user: bool,
+    /// Write the server's own account of each claim (arrival, grant, commit, release) to FILE
+    #[arg(long, value_name = "FILE")]
+    pub(super) lock_log: Option<PathBuf>,
     /// Settings.
     #[command(flatten)]
     pub(super) server: ServerFlags,
@@ -188,6 +192,9 @@ pub(super) struct LoadArgs {
     /// Longest wait for one reply [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(super) timeout: Option<Duration>,
+    /// Ask for the remaining quantity this often, beside the VUs; 0s: never [default: 100ms]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(super) probe: Option<Duration>,
     /// After the stages, how long attempts in flight are awaited [default: 30s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(super) graceful_stop: Option<Duration>,

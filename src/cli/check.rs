@@ -48,6 +48,13 @@ fn plan_text(scenario: &Scenario) -> String {
             scenario.server.redis.as_deref().map_or("the server process".to_owned(), shown),
         ),
     ];
+    let probes = if load.probe.is_zero() {
+        "no probes".to_owned()
+    } else {
+        format!("probes every {}", span(load.probe))
+    };
+    let log = if scenario.server.lock_log { "lock log" } else { "no lock log" };
+    lines.push(format!("evidence   {probes}, {log}"));
     for plan in &scenario.strategies {
         let expect =
             if plan.expect == Expect::Fail { "must lose (control)" } else { "must balance" };

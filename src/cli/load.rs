@@ -80,13 +80,18 @@ pub(super) async fn drive(
         run: run.to_owned(),
         ledger: bundle.file(bundle::LEDGER),
         latency: bundle.file(bundle::LATENCY),
+        probes: bundle.file(bundle::PROBES),
     };
     let watch = if printer.bars() {
         Watch::Terminal
     } else {
         Watch::Lines(Box::new(move |line| printer.say(line)))
     };
-    Ok(load::drive(job, stop, watch).await?)
+    let measured = load::drive(job, stop, watch).await?;
+    for why in measured.probes.iter().flat_map(|probes| &probes.stopped) {
+        printer.complain(&format!("warning: {why}"));
+    }
+    Ok(measured)
 }
 
 /// A run's id: unique among the runs on one database, and short, since each row carries it.
@@ -131,6 +136,7 @@ fn plan(args: &LoadArgs) -> anyhow::Result<(String, LoadPlan)> {
         graceful_stop: args.graceful_stop.unwrap_or(base.graceful_stop),
         timeout: args.timeout.unwrap_or(base.timeout),
         coupon: args.coupon.unwrap_or(base.coupon),
+        probe: args.probe.unwrap_or(base.probe),
     };
     plan.check().map_err(usage)?;
     Ok((name, plan))

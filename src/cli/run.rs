@@ -111,16 +111,16 @@ impl Session<'_> {
         let mut facts = self.facts(&run, plan, &store).await?;
         part.write_json(bundle::RUN, &facts)?;
 
-        let log = part.file(bundle::SERVER_LOG);
         let server =
-            ServerProcess::start(&self.scenario.server, plan, &db, &self.secret, &log).await?;
+            ServerProcess::start(&self.scenario.server, plan, &db, &self.secret, part).await?;
         let target = Target::parse(&server.url)?;
         let load = self.scenario.load.clone();
         let measured =
             drive(part, load, target, identities, &run, (&self.stop, self.printer)).await?;
         if !server.stop().await {
-            let log = log.display();
-            self.printer.complain(&format!("warning: the server did not end well; see {log}"));
+            let log = part.file(bundle::SERVER_LOG);
+            let what = format!("warning: the server did not end well; see {}", log.display());
+            self.printer.complain(&what);
         }
 
         facts.interrupted = measured.interrupted;

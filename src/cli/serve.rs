@@ -1,6 +1,7 @@
 //! `cplock serve`: the coupon server alone.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::net::{TcpListener, TcpSocket};
@@ -12,6 +13,7 @@ use super::printer::Printer;
 use crate::coupon::issue::Desk;
 use crate::coupon::store::Store;
 use crate::coupon::{CouponId, Work};
+use crate::ledger::locks;
 use crate::scenario::ServerPlan;
 use crate::server::auth::{self, Tokens};
 use crate::server::{App, Limits};
@@ -37,14 +39,15 @@ pub(super) async fn serve(args: &ServeArgs, printer: Printer) -> anyhow::Result<
     plan.check().map_err(usage)?;
     let tokens = Tokens::new(secret()?.as_bytes());
     let listener = listen(args.listen)?;
+    let address = listener.local_addr().context("cannot read the address")?;
+    let log = lock_log(args, &plan, address)?;
     let lock = lock::open(args.lock, plan.terms, plan.redis.as_deref()).await?;
     // Last, once all else works: this is what deletes rows.
     let store = open_store(plan.db.as_deref().unwrap_or(DB_DEFAULT), plan.db_pool).await?;
     stock(&store, args, printer).await?;
     let desk = Desk::new(lock, store.clone(), Work { write: args.write, gap: plan.gap });
-    let app = App::new(desk, tokens, plan.workers, limits());
+    let app = App::logged(desk, tokens, plan.workers, limits(), log.clone());
     warn_beyond_loopback(args.listen, printer);
-    let address = listener.local_addr().context("cannot read the address")?;
     printer.data(&format!("listening on http://{address}"))?;
     printer.say(&format!(
         "lock {}, write mode {}, {} workers, {} connections to {}, leases in {}; Ctrl-C stops",
@@ -57,12 +60,31 @@ pub(super) async fn serve(args: &ServeArgs, printer: Printer) -> anyhow::Result<
     ));
     let drained = server::serve(listener, app.clone(), stop_asked(args.until_stdin_closes)).await;
     store.close().await;
+    if let Some(log) = log.filter(|_| drained) {
+        log.finish()?;
+    }
     if drained {
         printer.say(&format!("drained; {} claims were let in", app.arrivals()));
         return Ok(Exit::Ok);
     }
     printer.complain("error: the drain took too long; some answers were not delivered");
     Ok(Exit::CouldNotRun)
+}
+
+/// The lock log, where one is asked for.
+fn lock_log(
+    args: &ServeArgs,
+    plan: &ServerPlan,
+    address: SocketAddr,
+) -> anyhow::Result<Option<Arc<locks::Writer>>> {
+    let Some(path) = &args.lock_log else { return Ok(None) };
+    let about = locks::About {
+        process: address.to_string(),
+        strategy: args.lock.name().to_owned(),
+        lease_us: locks::micros(plan.terms.lease),
+        wait_us: locks::micros(plan.terms.wait),
+    };
+    Ok(Some(Arc::new(locks::Writer::create(path, &about)?)))
 }
 
 fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {

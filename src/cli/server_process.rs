@@ -2,6 +2,7 @@
 //!
 //! It never outlives us: it stops when its stdin closes, which happens however we end.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
@@ -11,6 +12,7 @@ use anyhow::{Context as _, anyhow, bail};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::bundle::{self, Bundle};
 use crate::scenario::{ServerPlan, StrategyPlan};
 
 /// How long a server may take to listen.
@@ -27,7 +29,7 @@ pub(super) struct ServerProcess {
 
 impl ServerProcess {
     /// Starts `strategy` over the database `db` and waits until it listens. Secrets travel in the
-    /// environment, never as arguments; its talk goes to `log`.
+    /// environment, never as arguments; its talk goes into `part`, and its lock log where asked.
     ///
     /// # Errors
     /// It did not start; its own last line is in the message. Nothing keeps running.
@@ -36,8 +38,9 @@ impl ServerProcess {
         strategy: StrategyPlan,
         db: &str,
         secret: &str,
-        log: &Path,
+        part: &Bundle,
     ) -> anyhow::Result<Self> {
+        let log = &part.file(bundle::SERVER_LOG);
         let program = std::env::current_exe().context("cannot find this program")?;
         let log_file = std::fs::File::create(log)
             .with_context(|| format!("cannot write {}", log.display()))?;
@@ -47,6 +50,7 @@ impl ServerProcess {
             .args(["--write", strategy.write.name()])
             .args(["--listen", &free_address()?.to_string()])
             .args(settings(plan))
+            .args(lock_log(plan, part))
             .env("CPLOCK_DB", db)
             .env("CPLOCK_JWT_SECRET", secret)
             .stdin(Stdio::piped())
@@ -81,6 +85,10 @@ impl ServerProcess {
             }
         }
     }
+}
+
+fn lock_log(plan: &ServerPlan, part: &Bundle) -> Vec<OsString> {
+    if plan.lock_log { vec!["--lock-log".into(), part.file(bundle::LOCKS).into()] } else { vec![] }
 }
 
 fn settings(plan: &ServerPlan) -> Vec<String> {

@@ -11,8 +11,8 @@ use sqlx::{
     SqlSafeStr as _, SqlStr, Sqlite, SqlitePool, Transaction, Type,
 };
 
-use super::StoreError;
 use super::fault::Fault;
+use super::{Step, StoreError, Tell};
 
 /// The three engines, for what they cannot say alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,9 +246,20 @@ impl Tx {
 
     /// The end of the work: commits if it went well, else rolls back. The work's own error stands.
     pub(super) async fn finish<T>(self, work: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.finish_telling(work, &mut |_| ()).await
+    }
+
+    /// [`Tx::finish`], telling of the commit.
+    pub(super) async fn finish_telling<T>(
+        self,
+        work: Result<T, StoreError>,
+        tell: Tell<'_>,
+    ) -> Result<T, StoreError> {
         match work {
             Ok(done) => {
+                tell(Step::CommitSent);
                 self.commit().await?;
+                tell(Step::Committed);
                 Ok(done)
             }
             Err(error) => {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::store::Store;
-use super::{Claim, GrantFacts, IssueError, Receipt, Work};
+use super::{Claim, GrantFacts, IssueError, Receipt, Step, Tell, Work};
 use crate::lock::{Lock, Release};
 
 /// Where claims are answered: one lock, one store, one way to work.
@@ -56,8 +56,17 @@ impl Desk {
     /// [`Denied`]. Nothing was written, unless its error is
     /// [`CommitUnknown`](super::StoreError::CommitUnknown).
     pub async fn issue(&self, claim: &Claim) -> Result<Receipt, Denied> {
+        self.issue_telling(claim, &mut |_| ()).await
+    }
+
+    /// [`Desk::issue`], telling of each step at its moment.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn issue_telling(&self, claim: &Claim, tell: Tell<'_>) -> Result<Receipt, Denied> {
         // Two claims that carry the same client-made name must not share one grant.
         let ask = format!("{}#{}", claim.request, self.asks.fetch_add(1, Ordering::Relaxed));
+        tell(Step::Asked);
         let lease = match self.lock.acquire(&claim.coupon.key(), &ask).await {
             Ok(lease) => lease,
             Err(error) => {
@@ -72,10 +81,13 @@ impl Desk {
             token: lease.token,
             waited: lease.waited,
         };
+        tell(Step::Granted(grant, granted_at));
 
         // Committed, or rolled back, when this returns: only then may somebody else enter.
-        let result = self.store.issue_one(claim, self.work).await;
+        let result = self.store.issue_telling(claim, self.work, tell).await;
+        tell(Step::ReleaseSent);
         let release = self.lock.release(lease).await;
+        tell(Step::Released(release));
 
         let hold = granted_at.elapsed();
         match result {

@@ -16,6 +16,8 @@ mod tables;
 use crate::lock::{Key, LockError, Release};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// Primary key of a row of `coupons`.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
@@ -123,6 +125,26 @@ pub struct GrantFacts {
     /// From asking for the lock to the grant.
     pub waited: Duration,
 }
+
+/// A step of one claim, told at its moment; see [`Tell`]. In this order, each at most once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The lock is asked for now.
+    Asked,
+    /// The lock was granted, then.
+    Granted(GrantFacts, Instant),
+    /// COMMIT is sent now.
+    CommitSent,
+    /// The database has confirmed the commit.
+    Committed,
+    /// The lock is handed back now.
+    ReleaseSent,
+    /// It was handed back, in this way.
+    Released(Release),
+}
+
+/// Who wants to know of each step. Called from within the claim: it must be quick.
+pub type Tell<'a> = &'a mut (dyn FnMut(Step) + Send);
 
 /// Stock and counts of one coupon, read in one transaction.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

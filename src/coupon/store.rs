@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::db::{Arg, Db, Intent, Kind, Tx};
 use super::fault::Fault;
 use super::{
-    Claim, CouponId, IssuedRow, Snapshot, StoreError, UserId, Work, WriteMode, Written, open,
+    Claim, CouponId, IssuedRow, Snapshot, StoreError, Tell, UserId, Work, WriteMode, Written, open,
     statements,
 };
 
@@ -179,15 +179,34 @@ impl Store {
     /// [`StoreError::CommitUnknown`]. A request name that was used before is a
     /// [`StoreError::Duplicate`].
     pub async fn issue_one(&self, claim: &Claim, work: Work) -> Result<Written, StoreError> {
+        self.issue_telling(claim, work, &mut |_| ()).await
+    }
+
+    /// [`Store::issue_one`], telling of its commit: [`Step::CommitSent`](super::Step::CommitSent)
+    /// and [`Step::Committed`](super::Step::Committed).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn issue_telling(
+        &self,
+        claim: &Claim,
+        work: Work,
+        tell: Tell<'_>,
+    ) -> Result<Written, StoreError> {
         match work.write {
-            WriteMode::ReadModifyWrite => self.read_modify_write(claim, work.gap).await,
+            WriteMode::ReadModifyWrite => self.read_modify_write(claim, work.gap, tell).await,
         }
     }
 
     /// Read, insert, write back: what an ORM flushes for `coupon.quantity -= 1; save(row)`. The
     /// insert comes before the update, as Hibernate orders them: on InnoDB the insert's foreign
     /// key takes a shared lock on the coupon that the update then needs exclusively.
-    async fn read_modify_write(&self, claim: &Claim, gap: Duration) -> Result<Written, StoreError> {
+    async fn read_modify_write(
+        &self,
+        claim: &Claim,
+        gap: Duration,
+        tell: Tell<'_>,
+    ) -> Result<Written, StoreError> {
         let mut tx = self.db.begin(Intent::Read).await?;
         let quantity = match look(&mut tx, claim).await {
             Ok(quantity) => quantity,
@@ -205,7 +224,7 @@ impl Store {
         }
         let written =
             write_back(&mut tx, claim, quantity).await.map(|row| Written { row, quantity });
-        tx.finish(written).await
+        tx.finish_telling(written, tell).await
     }
 }
 

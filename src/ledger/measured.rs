@@ -39,6 +39,26 @@ pub struct Measured {
     pub interrupted: bool,
     /// CPU time of this process during the run, in milliseconds (user + system); 0 if not known.
     pub client_cpu_ms: u64,
+    /// What the probes cost; absent where none were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes: Option<Probed>,
+}
+
+/// What the probes of a run cost. They are in none of the run's other numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probed {
+    /// Probes sent.
+    pub count: u64,
+    /// Of these: without an answer, or with one that cannot be read.
+    pub failed: u64,
+    /// Median latency of those that were answered, in microseconds; 0 without any.
+    pub p50_us: u64,
+    /// 95th percentile of the same.
+    pub p95_us: u64,
+    /// One sentence for each kind of probe that was given up before the end; usually none.
+    #[serde(default)]
+    pub stopped: Vec<String>,
 }
 
 /// Quantiles of one latency distribution, in microseconds.

@@ -2,17 +2,23 @@
 //!
 //! `file.rs` writes `ledger.ndjson`; `read.rs` (with `scan.rs`) reads it into `attempts.rs`, which
 //! keeps millions of them close together (`columns.rs`, `request.rs`); `timing.rs` keeps the
-//! latency histograms; `measured.rs` the finished numbers of a run. Nothing here knows HTTP or a
-//! database.
+//! latency histograms; `measured.rs` the finished numbers of a run. `locks/` and `probes.rs` hold
+//! the evidence taken during a run; all files are written and read by way of `lines.rs`. Nothing
+//! here knows HTTP or a database.
 
 pub mod attempts;
 pub mod columns;
 pub mod file;
+mod lines;
+pub mod locks;
 pub mod measured;
+pub mod probes;
 pub mod read;
 pub mod request;
 mod scan;
 pub mod timing;
+
+pub use lines::EvidenceError;
 
 /// One try of one VU, from its first byte to the end of the reply (or to giving up).
 ///

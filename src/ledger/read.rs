@@ -4,22 +4,20 @@
 //! every other one and has the last word on what is wrong with it. Writing is `file.rs`.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use super::attempts::{Attempts, Entry};
 use super::file::{LedgerError, SCHEMA};
+use super::lines::{EvidenceError, LineReader, Next};
 use super::{Doubt, Facts, Outcome, Refusal};
-
-/// No line of ours is near this; it bounds what a foreign file can make the reader hold.
-const LINE_BYTES: u64 = 64 * 1024;
 
 /// A ledger read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
     /// Every attempt of a whole line, in file order.
     pub attempts: Attempts,
+    /// See [`Reader::began_unix_us`].
+    pub began_unix_us: Option<u64>,
     /// False if the last line is cut short, as a killed run leaves it.
     pub whole: bool,
 }
@@ -34,19 +32,21 @@ pub fn load(path: &Path) -> Result<Loaded, LedgerError> {
         Ok(reader) => reader,
         // Killed while the header was written: nobody had asked yet.
         Err(LedgerError::Torn { .. }) => {
-            return Ok(Loaded { attempts: Attempts::default(), whole: false });
+            let attempts = Attempts::default();
+            return Ok(Loaded { attempts, began_unix_us: None, whole: false });
         }
         Err(error) => return Err(error),
     };
-    let mut attempts = Attempts::new(&reader.run);
-    loop {
+    let (mut attempts, began_unix_us) = (Attempts::new(&reader.run), reader.began_unix_us);
+    let whole = loop {
         match reader.next_entry() {
             Ok(Some(entry)) => attempts.push(entry),
-            Ok(None) => return Ok(Loaded { attempts, whole: true }),
-            Err(LedgerError::Torn { .. }) => return Ok(Loaded { attempts, whole: false }),
+            Ok(None) => break true,
+            Err(LedgerError::Torn { .. }) => break false,
             Err(error) => return Err(error),
         }
-    }
+    };
+    Ok(Loaded { attempts, began_unix_us, whole })
 }
 
 /// Streams the attempts of a ledger file, in file order.
@@ -54,10 +54,10 @@ pub fn load(path: &Path) -> Result<Loaded, LedgerError> {
 pub struct Reader {
     /// The run id of the header.
     pub run: String,
-    path: String,
-    lines: BufReader<File>,
-    line: u64,
-    buffer: Vec<u8>,
+    /// When the run began, in µs since the Unix epoch: the moment that all times count from.
+    /// `None` in older ledgers, and where the run was killed before it began.
+    pub began_unix_us: Option<u64>,
+    lines: LineReader,
     /// Where serde put a request that had escapes in it.
     request: String,
 }
@@ -69,29 +69,20 @@ impl Reader {
     /// [`LedgerError::Read`], [`LedgerError::Schema`], or [`LedgerError::Torn`] for an unfinished
     /// header.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        let name = path.display().to_string();
-        let file =
-            File::open(path).map_err(|source| LedgerError::Read { path: name.clone(), source })?;
-        let mut reader = Self {
-            run: String::new(),
-            path: name,
-            lines: BufReader::with_capacity(1 << 18, file),
-            line: 0,
-            buffer: Vec::new(),
-            request: String::new(),
-        };
-        if !reader.next_line()? {
+        let mut lines = LineReader::open(path)?;
+        if lines.next()? != Next::Line {
             return Err(LedgerError::Torn { line: 1 });
         }
-        match serde_json::from_slice::<Header>(&reader.buffer) {
-            Ok(header) if header.schema == SCHEMA => reader.run = header.run,
+        match serde_json::from_slice::<Header>(&lines.buffer) {
+            Ok(Header { schema, run, began_unix_us }) if schema == SCHEMA => {
+                Ok(Self { run, began_unix_us, lines, request: String::new() })
+            }
             _ => {
                 let found: String =
-                    String::from_utf8_lossy(&reader.buffer).trim_end().chars().take(80).collect();
-                return Err(LedgerError::Schema { found });
+                    String::from_utf8_lossy(&lines.buffer).trim_end().chars().take(80).collect();
+                Err(LedgerError::Schema { found })
             }
         }
-        Ok(reader)
     }
 
     /// The next attempt; `None` at the end of the file.
@@ -100,39 +91,34 @@ impl Reader {
     /// [`LedgerError::Read`], [`LedgerError::Line`] or [`LedgerError::Torn`]. What was read before
     /// is good; there is no use in asking on.
     pub fn next_entry(&mut self) -> Result<Option<Entry<'_>>, LedgerError> {
-        if !self.next_line()? {
-            return Ok(None);
+        let next = self.lines.next()?;
+        let line = self.lines.line;
+        match next {
+            Next::Line => {}
+            Next::End => return Ok(None),
+            Next::Torn => return Err(LedgerError::Torn { line }),
         }
-        let wrong = |what| LedgerError::Line { line: self.line, what };
-        let entry = match super::scan::entry(&self.buffer) {
+        let wrong = |what| LedgerError::Line { line, what };
+        let bytes = &self.lines.buffer;
+        let entry = match super::scan::entry(bytes) {
             Some(entry) => entry,
-            None => parse(&self.buffer, &mut self.request).map_err(wrong)?,
+            None => parse(bytes, &mut self.request).map_err(wrong)?,
         };
         if entry.end_us < entry.start_us {
             return Err(wrong(format!("it ends at {} µs, before its start", entry.end_us)));
         }
         Ok(Some(entry))
     }
+}
 
-    /// Fills the buffer with the next line; `false` at the end of the file.
-    fn next_line(&mut self) -> Result<bool, LedgerError> {
-        self.buffer.clear();
-        let count = (&mut self.lines)
-            .take(LINE_BYTES)
-            .read_until(b'\n', &mut self.buffer)
-            .map_err(|source| LedgerError::Read { path: self.path.clone(), source })?;
-        if count == 0 {
-            return Ok(false);
+impl From<EvidenceError> for LedgerError {
+    fn from(error: EvidenceError) -> Self {
+        match error {
+            EvidenceError::Write { path, source } => Self::Write { path, source },
+            EvidenceError::Read { path, source } => Self::Read { path, source },
+            EvidenceError::Schema { found, .. } => Self::Schema { found },
+            EvidenceError::Line { line, what } => Self::Line { line, what },
         }
-        self.line += 1;
-        if self.buffer.last() == Some(&b'\n') {
-            return Ok(true);
-        }
-        if self.buffer.len() as u64 == LINE_BYTES {
-            let what = format!("longer than {LINE_BYTES} bytes");
-            return Err(LedgerError::Line { line: self.line, what });
-        }
-        Err(LedgerError::Torn { line: self.line })
     }
 }
 
@@ -141,6 +127,8 @@ impl Reader {
 struct Header {
     schema: String,
     run: String,
+    #[serde(default)]
+    began_unix_us: Option<u64>,
 }
 
 #[derive(serde::Deserialize)]

@@ -7,11 +7,12 @@
 //! `goose.rs` starts VUs by the stages, `shape.rs` knows when each has to go, `vu.rs` is a VU's
 //! life, `transport.rs` its connection, `reply.rs` what a reply means, `identity.rs` in whose name
 //! it asks, `stop.rs` how a run ends early, `run.rs` what the VUs of a run share, `tally.rs` its
-//! live counts, `progress.rs` what people see meanwhile.
+//! live counts, `progress.rs` what people see meanwhile, `probe.rs` what is asked on the side.
 
 pub mod baseline;
 mod goose;
 pub mod identity;
+mod probe;
 mod process;
 pub mod progress;
 pub mod reply;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -39,9 +41,11 @@ pub use stop::Stop;
 pub use transport::Target;
 
 use self::goose::{Life, Script};
+use crate::ledger::EvidenceError;
 use crate::ledger::file::LedgerError;
 use crate::ledger::measured::{Measured, Second};
 use crate::scenario::LoadPlan;
+use probe::Prober;
 use progress::Display;
 use run::{Ends, Run};
 use tally::Counts;
@@ -65,6 +69,8 @@ pub struct Job {
     pub ledger: PathBuf,
     /// Where `latency.hlog` is written.
     pub latency: PathBuf,
+    /// Where `probes.ndjson` is written, if the plan has probes.
+    pub probes: PathBuf,
 }
 
 /// Why a run could not be made, or its numbers could not be kept.
@@ -107,6 +113,9 @@ pub enum LoadError {
     /// The ledger could not be written: the run was stopped; what was flushed is in the file.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The probes' file could not be written. The ledger is complete, unless the run had not begun.
+    #[error(transparent)]
+    Probes(#[from] EvidenceError),
     /// The histograms could not be written. The ledger is complete.
     #[error("cannot write `{}`", path.display())]
     Latency {
@@ -131,11 +140,14 @@ pub enum LoadError {
 /// accurate ramp.
 ///
 /// # Errors
-/// See [`LoadError`]. After any but `Ledger`, `Latency` and `Engine`, no claim was sent.
+/// See [`LoadError`]. After any but `Ledger`, `Probes`, `Latency` and `Engine`, no claim was sent.
 pub async fn drive(job: Job, stop: &Stop, watch: Watch) -> Result<Measured, LoadError> {
     let run = Arc::new(Run::new(&job).await?);
     let _end = EndWithCaller(run.stop.clone());
     let cpu = process::cpu_time();
+    let (gone, over) = watch::channel(false);
+    let prober = Prober::new(&job).await?;
+    let prober = prober.map(|prober| tokio::spawn(prober.probe(Arc::clone(&run), over)));
     let mut seconds = Vec::new();
     if !stop.is_set() {
         let mut display = Display::new(watch, &run.plan);
@@ -143,8 +155,13 @@ pub async fn drive(job: Job, stop: &Stop, watch: Watch) -> Result<Measured, Load
         seconds = oversee(&run, attack, stop, &mut display).await?;
         display.finish(&run);
     }
+    gone.send_replace(true);
+    let probes = match prober {
+        Some(prober) => Some(prober.await.map_err(|error| LoadError::Engine(error.to_string()))??),
+        None => None,
+    };
     let cpu = process::cpu_time().saturating_sub(cpu);
-    run.finish(&job, Ends { seconds, interrupted: stop.is_set(), cpu })
+    run.finish(&job, Ends { seconds, interrupted: stop.is_set(), cpu, probes })
 }
 
 /// If the caller drops the future, the VUs must not go on by themselves.
@@ -275,12 +292,14 @@ mod tests {
                 graceful_stop: Duration::ZERO,
                 timeout: Duration::from_secs(1),
                 coupon: 1,
+                probe: Duration::ZERO,
             },
             target: Target::parse("http://127.0.0.1:9").unwrap(),
             identities: vec![Identity::of_token("t")],
             run: "r1".to_owned(),
             ledger: folder.path().join("ledger.ndjson"),
             latency: folder.path().join("latency.hlog"),
+            probes: folder.path().join("probes.ndjson"),
         };
         let run = Arc::new(Run::new(&job).await.unwrap());
         let attack = tokio::spawn(attack(Arc::clone(&run), |run, vu| {

@@ -4,10 +4,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::identity::Identities;
+use super::probe::Ear;
 use super::shape::{self, Berth};
 use super::stop::Stop;
 use super::tally::Tally;
@@ -16,7 +17,7 @@ use super::vu::ClaimForm;
 use super::{Job, LoadError};
 use crate::ledger::Attempt;
 use crate::ledger::file::Writer;
-use crate::ledger::measured::{Measured, Second};
+use crate::ledger::measured::{Measured, Probed, Second};
 use crate::ledger::timing::Timings;
 use crate::scenario::LoadPlan;
 
@@ -37,7 +38,9 @@ pub(super) struct Run {
     ledger: Writer,
     traffic: Arc<Traffic>,
     began: OnceLock<(Instant, SystemTime)>,
-    begun: Notify,
+    begun: watch::Sender<bool>,
+    /// Where the probes listen for acknowledgements.
+    pub(super) ear: Ear,
 }
 
 impl Run {
@@ -65,19 +68,26 @@ impl Run {
             timings: Timings::default(),
             traffic,
             began: OnceLock::new(),
-            begun: Notify::new(),
+            begun: watch::Sender::new(false),
+            ear: Ear::default(),
         })
     }
 
     /// The stages begin now; only the first call counts.
     pub(super) fn begin(&self) {
-        self.began.get_or_init(|| (Instant::now(), SystemTime::now()));
-        self.begun.notify_one();
+        self.ledger.began(self.began_at());
+        self.begun.send_replace(true);
     }
 
     /// Waits for [`Run::begin`].
     pub(super) async fn begun(&self) {
-        self.begun.notified().await;
+        // The sender lives as long as the run.
+        let _ = self.begun.subscribe().wait_for(|begun| *begun).await;
+    }
+
+    /// When the stages began, by the wall clock; now, if they have not.
+    pub(super) fn began_at(&self) -> SystemTime {
+        self.began.get_or_init(|| (Instant::now(), SystemTime::now())).1
     }
 
     /// When the stages began; now, if they have not.
@@ -136,6 +146,7 @@ impl Run {
             seconds: ends.seconds,
             interrupted: ends.interrupted,
             client_cpu_ms: u64::try_from(ends.cpu.as_millis()).unwrap_or(u64::MAX),
+            probes: ends.probes,
         })
     }
 }
@@ -146,4 +157,5 @@ pub(super) struct Ends {
     pub(super) seconds: Vec<Second>,
     pub(super) interrupted: bool,
     pub(super) cpu: Duration,
+    pub(super) probes: Option<Probed>,
 }

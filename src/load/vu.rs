@@ -121,19 +121,19 @@ async fn attempt(
         Exchange::Unsent => (Outcome::Refused(Refusal::Unsent), 0, Facts::default()),
         Exchange::Lost { doubt, status } => (Outcome::Unknown(*doubt), *status, Facts::default()),
     };
-    let user = pass.user;
-    let scheduled_us = start_us;
-    run.note(&Attempt {
+    let attempt = Attempt {
         vu,
         iteration,
         request: request_id,
-        user,
-        scheduled_us,
+        user: pass.user,
+        scheduled_us: start_us,
         start_us,
         end_us,
         outcome,
         status,
         facts,
-    });
+    };
+    run.note(&attempt);
+    run.ear.offer(pass, &attempt);
     outcome
 }

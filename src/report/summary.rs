@@ -2,13 +2,16 @@
 
 use super::table::{Canvas, Cell, Side, Table};
 use super::units;
-use crate::ledger::measured::Measured;
+use crate::ledger::measured::{Measured, Probed};
 
 /// The whole summary as text, for a terminal.
 pub fn summary(measured: &Measured, canvas: Canvas) -> String {
     let mut parts = vec![checks(measured).draw(canvas)];
     if !measured.latency.is_empty() {
         parts.push(latency(measured).draw(canvas));
+    }
+    if let Some(probes) = &measured.probes {
+        parts.push(probes_line(probes));
     }
     if measured.vus_lost > 0 {
         parts.push(format!("{} VUs ended by a fault of cplock itself", measured.vus_lost));
@@ -52,6 +55,18 @@ fn checks(measured: &Measured) -> Table {
     plain("data sent", units::bytes(measured.bytes_sent));
     plain("data received", units::bytes(measured.bytes_received));
     table
+}
+
+/// What was asked on the side, and how long that took.
+fn probes_line(probes: &Probed) -> String {
+    let count = units::count(Some(probes.count));
+    let [p50, p95] = [probes.p50_us, probes.p95_us].map(units::ms);
+    let failed = if probes.failed > 0 {
+        format!(", {} failed", units::count(Some(probes.failed)))
+    } else {
+        String::new()
+    };
+    format!("{count} probes beside the VUs: median {p50} ms, p95 {p95} ms{failed}")
 }
 
 /// Latency in ms, over all and for each outcome class that occurred.

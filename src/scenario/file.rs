@@ -72,6 +72,8 @@ struct FileText {
     lock: LockText,
     load: LoadText,
     #[serde(default)]
+    evidence: EvidenceText,
+    #[serde(default)]
     strategy: Vec<StrategyText>,
 }
 
@@ -115,6 +117,15 @@ struct LoadText {
     coupon: Option<i64>,
 }
 
+/// `[evidence]`: what is written down during the run.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EvidenceText {
+    #[serde(default)]
+    lock_log: bool,
+    probe: Option<Span>,
+}
+
 /// `[[strategy]]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,8 +150,11 @@ pub fn parse(text: &str) -> Result<Scenario, ScenarioError> {
     let file: FileText =
         toml::from_str(text).map_err(|error| ScenarioError::from_toml(text, &error))?;
     let scenario = Scenario {
-        server: server_plan(&file.server, &file.lock),
-        load: load_plan(&file.load)?,
+        server: ServerPlan {
+            lock_log: file.evidence.lock_log,
+            ..server_plan(&file.server, &file.lock)
+        },
+        load: load_plan(&file.load, &file.evidence)?,
         strategies: file.strategy.iter().map(StrategyText::plan).collect(),
         name: file.name,
         description: file.description,
@@ -172,6 +186,7 @@ fn server_plan(server: &ServerText, lock: &LockText) -> ServerPlan {
         workers: server.workers.unwrap_or(standard.workers),
         db_pool: server.db_pool.unwrap_or(standard.db_pool),
         gap: span(server.gap, standard.gap),
+        lock_log: standard.lock_log,
         terms: Terms {
             wait: span(lock.wait, terms.wait),
             lease: span(lock.lease, terms.lease),
@@ -182,7 +197,7 @@ fn server_plan(server: &ServerText, lock: &LockText) -> ServerPlan {
     }
 }
 
-fn load_plan(load: &LoadText) -> Result<LoadPlan, ScenarioError> {
+fn load_plan(load: &LoadText, evidence: &EvidenceText) -> Result<LoadPlan, ScenarioError> {
     let shape = Shape {
         vus: load.vus,
         ramp: load.ramp.map(|span| span.0),
@@ -199,6 +214,7 @@ fn load_plan(load: &LoadText) -> Result<LoadPlan, ScenarioError> {
         graceful_stop: load.graceful_stop.map_or(standard.graceful_stop, |span| span.0),
         timeout: load.timeout.map_or(standard.timeout, |span| span.0),
         coupon: load.coupon.unwrap_or(standard.coupon),
+        probe: evidence.probe.map_or(standard.probe, |span| span.0),
     })
 }
 
@@ -321,6 +337,10 @@ impl LoadPlan {
         }
         if self.timeout < Duration::from_millis(1) || self.timeout > day {
             return fail("timeout: must be 1ms to 24h");
+        }
+        let probes = Duration::from_millis(10)..=Duration::from_hours(1);
+        if !self.probe.is_zero() && !probes.contains(&self.probe) {
+            return fail("probe: must be 10ms to 1h, or 0s for none");
         }
         Ok(())
     }

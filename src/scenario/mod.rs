@@ -43,6 +43,8 @@ pub struct ServerPlan {
     pub terms: Terms,
     /// Gap: the application's own time between its read and its write.
     pub gap: Duration,
+    /// Whether it writes an account of each claim into the run's folder.
+    pub lock_log: bool,
 }
 
 /// One column of the comparison.
@@ -84,6 +86,8 @@ pub struct LoadPlan {
     pub timeout: Duration,
     /// Which coupon is claimed.
     pub coupon: i64,
+    /// Time between two looks at the remaining quantity, on the side; zero for none.
+    pub probe: Duration,
 }
 
 /// Move to `vus` over `duration`; equal counts hold; zero duration jumps.
@@ -119,12 +123,13 @@ impl Default for ServerPlan {
             db_pool: 10,
             terms: Terms::default(),
             gap: Duration::ZERO,
+            lock_log: false,
         }
     }
 }
 
 impl Default for LoadPlan {
-    /// The published load's manners, without its stages: think 1 s, one login for all.
+    /// The published load's manners, without its stages: think 1 s, one login for all. Probed.
     fn default() -> Self {
         Self {
             stages: Vec::new(),
@@ -134,6 +139,7 @@ impl Default for LoadPlan {
             graceful_stop: Duration::from_secs(30),
             timeout: Duration::from_mins(1),
             coupon: 1,
+            probe: Duration::from_millis(100),
         }
     }
 }
@@ -150,6 +156,7 @@ impl LoadPlan {
             "graceful_stop": span(self.graceful_stop),
             "timeout": span(self.timeout),
             "coupon": self.coupon,
+            "probe": span(self.probe),
         })
     }
 
@@ -254,6 +261,7 @@ impl Scenario {
                 "poll": span(server.terms.poll),
                 "attempts": server.terms.attempts,
                 "backoff": span(server.terms.backoff),
+                "lock_log": server.lock_log,
             },
             "load": self.load.to_json(),
             "strategy": strategies,

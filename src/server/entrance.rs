@@ -8,12 +8,15 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use futures_util::future::poll_immediate;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
+use super::account::Account;
 use crate::coupon::issue::{Denied, Desk};
 use crate::coupon::{Claim, Receipt};
+use crate::ledger::locks;
 
 /// What a claim's way through the server was like.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub struct Answer {
 /// A claim waiting for a worker.
 struct Job {
     arrival: u64,
+    /// When it was let in; looked at only where a lock log is kept.
+    arrived: Option<Instant>,
     claim: Claim,
     answer: oneshot::Sender<Answer>,
 }
@@ -42,6 +47,7 @@ struct Line {
 pub struct Entrance {
     line: Arc<Mutex<Line>>,
     inside: Arc<AtomicU64>,
+    logged: bool,
     drained: watch::Receiver<bool>,
 }
 
@@ -61,16 +67,19 @@ pub enum NoAnswer {
 }
 
 impl Entrance {
-    /// Opens the door to `desk`, for at most `workers` claims at once (at least 1).
+    /// Opens the door to `desk`, for at most `workers` claims at once (at least 1). Where there
+    /// is a `log`, it gets the account of each claim before the claim is answered.
     ///
     /// The dispatcher ends by itself once [`Entrance::close`] was called and the line is empty.
-    pub fn open(desk: Arc<Desk>, workers: u32) -> Self {
+    pub fn open(desk: Arc<Desk>, workers: u32, log: Option<Arc<locks::Writer>>) -> Self {
         let (queue, jobs) = mpsc::unbounded_channel();
         let (report, drained) = watch::channel(false);
         let inside = Arc::new(AtomicU64::new(0));
         let line = Arc::new(Mutex::new(Line { last_arrival: 0, queue: Some(queue) }));
-        tokio::spawn(dispatch(desk, workers.max(1), jobs, Arc::clone(&inside), report));
-        Self { line, inside, drained }
+        let logged = log.is_some();
+        let desk = Counter { desk, log, inside: Arc::clone(&inside) };
+        tokio::spawn(dispatch(Arc::new(desk), workers.max(1), jobs, report));
+        Self { line, inside, logged, drained }
     }
 
     /// Lets `claim` in and waits for its answer. If the caller goes away the claim goes on: what
@@ -84,7 +93,8 @@ impl Entrance {
             let mut line = self.line.lock().expect("no holder of this mutex panics");
             let arrival = line.last_arrival + 1;
             let queue = line.queue.as_ref().ok_or(NoAnswer::Closed)?;
-            queue.send(Job { arrival, claim, answer }).map_err(|_| NoAnswer::Closed)?;
+            let arrived = self.logged.then(Instant::now);
+            queue.send(Job { arrival, arrived, claim, answer }).map_err(|_| NoAnswer::Closed)?;
             line.last_arrival = arrival;
             self.inside.fetch_add(1, Ordering::Relaxed);
         }
@@ -114,17 +124,23 @@ impl Entrance {
     }
 }
 
-async fn dispatch(
+/// What every claim works with.
+struct Counter {
     desk: Arc<Desk>,
+    log: Option<Arc<locks::Writer>>,
+    inside: Arc<AtomicU64>,
+}
+
+async fn dispatch(
+    counter: Arc<Counter>,
     workers: u32,
     mut jobs: mpsc::UnboundedReceiver<Job>,
-    inside: Arc<AtomicU64>,
     report: watch::Sender<bool>,
 ) {
     let permits = Arc::new(Semaphore::new(workers as usize));
     while let Some(job) = jobs.recv().await {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
-        let mut work = Box::pin(work(Arc::clone(&desk), job, permit, Arc::clone(&inside)));
+        let mut work = Box::pin(work(Arc::clone(&counter), job, permit));
         // Unconstrained: an exhausted task budget must not make the first poll stop half-way,
         // before it has taken its place in line.
         if tokio::task::unconstrained(poll_immediate(&mut work)).await.is_none() {
@@ -135,9 +151,18 @@ async fn dispatch(
     report.send_replace(true);
 }
 
-async fn work(desk: Arc<Desk>, job: Job, permit: OwnedSemaphorePermit, inside: Arc<AtomicU64>) {
-    let leaving = Leaving(inside);
-    let result = desk.issue(&job.claim).await;
+async fn work(counter: Arc<Counter>, job: Job, permit: OwnedSemaphorePermit) {
+    let leaving = Leaving(Arc::clone(&counter.inside));
+    let result = match (&counter.log, job.arrived) {
+        (Some(log), Some(arrived)) => {
+            let mut account = Account::open(log, job.arrival, arrived, &job.claim.request);
+            let tell = &mut |step| account.note(step);
+            let result = counter.desk.issue_telling(&job.claim, tell).await;
+            account.close(&result);
+            result
+        }
+        _ => counter.desk.issue(&job.claim).await,
+    };
     drop((leaving, permit));
     // The client may have hung up: then nobody listens, and the row speaks for itself.
     let _ = job.answer.send(Answer { arrival: job.arrival, result });

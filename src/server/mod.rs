@@ -1,8 +1,10 @@
 //! How it is asked: the HTTP API, tokens, arrival order, worker cap and drain.
 //!
 //! The door of the room: settings, and the accept loop with its limits. Handlers are in
-//! `routes.rs`, statuses in `reply.rs`, the claim's way to the lock in `entrance.rs`.
+//! `routes.rs`, statuses in `reply.rs`, the claim's way to the lock in `entrance.rs`, what the lock
+//! log is told of it in `account.rs`.
 
+mod account;
 pub mod auth;
 pub mod entrance;
 pub mod metrics;
@@ -23,6 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::coupon::issue::Desk;
+use crate::ledger::locks;
 use auth::Tokens;
 use entrance::Entrance;
 use metrics::Metrics;
@@ -65,10 +68,22 @@ impl App {
     /// A service over `desk` for at most `workers` claims at once, with tokens signed by `tokens`.
     /// Must be called inside a tokio runtime.
     pub fn new(desk: Desk, tokens: Tokens, workers: u32, limits: Limits) -> Self {
+        Self::logged(desk, tokens, workers, limits, None)
+    }
+
+    /// [`App::new`] that gives an account of each claim to `log`, if there is one. The account is
+    /// whole once [`serve`] has drained; finishing the log is the caller's.
+    pub fn logged(
+        desk: Desk,
+        tokens: Tokens,
+        workers: u32,
+        limits: Limits,
+        log: Option<Arc<locks::Writer>>,
+    ) -> Self {
         let desk = Arc::new(desk);
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let shared = Shared {
-            entrance: Entrance::open(Arc::clone(&desk), workers),
+            entrance: Entrance::open(Arc::clone(&desk), workers, log),
             desk,
             tokens,
             metrics: Metrics::default(),

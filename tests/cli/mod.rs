@@ -3,6 +3,7 @@
 //! Here: what the files beside share. A process that a test starts ends with the test, by its id.
 
 mod crowd;
+mod evidence;
 mod help;
 mod interrupt;
 mod killed;

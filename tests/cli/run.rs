@@ -5,11 +5,12 @@ use std::fs;
 use super::{Place, attempts, in_table, json, scenario};
 
 /// What `run` leaves of each strategy (design: the bundle).
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "after.json",
     "before.json",
     "latency.hlog",
     "ledger.ndjson",
+    "probes.ndjson",
     "report.json",
     "rows.csv",
     "run.json",

@@ -241,3 +241,22 @@ fn replaced() {
     assert_eq!(writer.finish().unwrap(), 0);
     assert_eq!(read(&path).unwrap().count(), 0);
 }
+
+/// Goal: the moment from which times count is in the header, though it is known only later; a
+/// ledger without it is still read.
+#[test]
+fn the_beginning_is_in_the_header() {
+    let (_folder, path) = written("");
+    let writer = Writer::create(&path, "r1").unwrap();
+    writer.append(&attempt(0, 0));
+    assert_eq!(read(&path).unwrap().0.began_unix_us, None);
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_micros(1_700_000_000_654_321);
+    writer.began(at);
+    writer.finish().unwrap();
+    let reader = read(&path).unwrap();
+    assert_eq!((&*reader.0.run, reader.0.began_unix_us), ("r1", Some(1_700_000_000_654_321)));
+    assert_eq!(reader.map(Result::unwrap).collect::<Vec<_>>(), [attempt(0, 0)]);
+    let (_folder, path) = written(&format!("{HEADER}\n{GOOD}\n"));
+    let reader = read(&path).unwrap();
+    assert_eq!((reader.0.began_unix_us, reader.count()), (None, 1));
+}

@@ -4,6 +4,7 @@
 
 mod drive;
 mod ends;
+mod probes;
 mod replies;
 mod service;
 mod sign_up;

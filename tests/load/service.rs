@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use cplock::ledger::Attempt;
 use cplock::ledger::attempts::AttemptRef;
+use cplock::ledger::probes::Probes;
 use cplock::load::{Identity, Job, Target};
 use cplock::scenario::{LoadPlan, Stage, UserMode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -175,7 +176,7 @@ pub(crate) fn stage(millis: u64, vus: u32) -> Stage {
     Stage { duration: Duration::from_millis(millis), vus }
 }
 
-/// A plan without think time, one shared user, short limits.
+/// A plan without think time, one shared user, short limits, no probes.
 pub(crate) fn plan(stages: &[Stage]) -> LoadPlan {
     LoadPlan {
         stages: stages.to_vec(),
@@ -185,6 +186,7 @@ pub(crate) fn plan(stages: &[Stage]) -> LoadPlan {
         graceful_stop: Duration::from_secs(5),
         timeout: Duration::from_secs(5),
         coupon: 1,
+        probe: Duration::ZERO,
     }
 }
 
@@ -208,6 +210,7 @@ impl Desk {
             run: "r1".to_owned(),
             ledger: folder.path().join("ledger.ndjson"),
             latency: folder.path().join("latency.hlog"),
+            probes: folder.path().join("probes.ndjson"),
         };
         Self { folder, job }
     }
@@ -218,5 +221,10 @@ impl Desk {
         let loaded = cplock::ledger::read::load(&path).unwrap();
         assert!(loaded.whole);
         loaded.attempts.iter().map(AttemptRef::to_attempt).collect()
+    }
+
+    /// The probes, read back strictly.
+    pub(crate) fn probes(&self) -> Probes {
+        cplock::ledger::probes::read(&self.job.probes).unwrap()
     }
 }

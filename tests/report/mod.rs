@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use cplock::bundle::{self, Bundle};
-use cplock::ledger::measured::{Latency, Measured};
+use cplock::ledger::measured::{Latency, Measured, Probed};
 use cplock::ledger::{Attempt, Outcome};
 use cplock::report::comparison::comparison;
 use cplock::report::findings::{findings, headline};
@@ -48,6 +48,13 @@ fn no_lock() -> Measured {
             ("refused".to_owned(), latency(22_164, 6_100, 16_900, 99_950)),
         ]
         .into(),
+        probes: Some(Probed {
+            count: 310,
+            failed: 2,
+            p50_us: 1_250,
+            p95_us: 6_400,
+            ..Probed::default()
+        }),
         ..Measured::default()
     }
 }

@@ -66,6 +66,20 @@ fn defaults_fill_what_is_not_said() {
     assert_eq!(scenario.server.workers, 200);
     assert_eq!(scenario.strategies[0].lock, Strategy::Fair);
     assert_eq!(scenario.strategies[0].expect, Expect::Pass);
+    assert_eq!(
+        (scenario.load.probe, scenario.server.lock_log),
+        (Duration::from_millis(100), false)
+    );
+}
+
+/// Goal: what is written down during a run is the scenario's choice, and in its resolved text.
+#[test]
+fn evidence_is_chosen() {
+    let chosen = "[evidence]\nlock_log = true\nprobe = \"0s\"\n[load]";
+    let scenario = parse(&SMALL.replace("[load]", chosen)).unwrap();
+    assert_eq!((scenario.load.probe, scenario.server.lock_log), (Duration::ZERO, true));
+    let json = scenario.to_json();
+    assert_eq!((&json["load"]["probe"], &json["server"]["lock_log"]), (&"0s".into(), &true.into()));
 }
 
 #[test]
@@ -93,6 +107,8 @@ fn values_out_of_range_are_refused_with_the_range() {
         ("[load]", "[server]\nworkers = 0\n[load]", "workers = 0: must be 1"),
         ("[load]", "[lock]\nattempts = 0\n[load]", "attempts = 0: must be 1"),
         ("[load]", "[lock]\npoll = \"0s\"\n[load]", "poll: must be 1ms"),
+        ("[load]", "[evidence]\nprobe = \"1ms\"\n[load]", "probe: must be 10ms to 1h, or 0s"),
+        ("[load]", "[evidence]\nprobes = \"1s\"\n[load]", "did you mean `probe`?"),
     ] {
         let error = error_of(&SMALL.replace(from, to));
         assert!(error.contains(words), "{to}: {error}");

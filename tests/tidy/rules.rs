@@ -32,7 +32,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lock", &[]),
     ("coupon", &["lock"]),
     ("scenario", &["lock", "coupon"]),
-    ("server", &["lock", "coupon"]),
+    ("server", &["lock", "coupon", "ledger"]),
     ("ledger", &[]),
     ("load", &["scenario", "ledger"]),
     ("verify", &["coupon", "ledger"]),

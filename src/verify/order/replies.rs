@@ -65,10 +65,7 @@ pub fn waits(attempts: &Attempts) -> Waits {
     }
 }
 
-fn median(
-    attempts: &Attempts,
-    length: impl Fn(AttemptRef<'_>) -> Option<u64>,
-) -> Option<u64> {
+fn median(attempts: &Attempts, length: impl Fn(AttemptRef<'_>) -> Option<u64>) -> Option<u64> {
     let mut values: Vec<u64> = attempts.iter().filter_map(length).collect();
     percentile(&mut values, 50)
 }
