@@ -105,6 +105,7 @@ fn facts(attempts: u32) -> RunFacts {
         write: Some("read-modify-write".to_owned()),
         expect: Expect::Pass,
         one_per_user: false,
+        fifo: false,
         coupon: 1,
         started: "2026-11-22T10:00:00Z".to_owned(),
         target: "http://127.0.0.1:8080".to_owned(),

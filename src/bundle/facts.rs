@@ -28,6 +28,9 @@ pub struct RunFacts {
     pub expect: Expect,
     /// Whether one user may hold one unit only.
     pub one_per_user: bool,
+    /// Whether the service claims to serve in order of arrival.
+    #[serde(default)]
+    pub fifo: bool,
     /// Which coupon was claimed.
     pub coupon: i64,
     /// When it began, RFC 3339, UTC.

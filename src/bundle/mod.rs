@@ -20,11 +20,11 @@ use serde::{Deserialize, Serialize};
 
 pub use facts::{RUN_SCHEMA, RunFacts, machine_facts};
 
-use crate::coupon::Snapshot;
 use crate::ledger;
 use crate::ledger::file::LedgerError;
 use crate::ledger::read::Loaded;
-use crate::verify::{self, Books};
+use crate::ledger::{EvidenceError, locks, probes};
+use crate::verify::{self, Books, Declared};
 use rows::RowsWriter;
 
 /// Facts of the run.
@@ -41,6 +41,12 @@ pub const AFTER: &str = "after.json";
 pub const PROBES: &str = "probes.ndjson";
 /// The embedded server's own account of each claim, `cplock.locks/1`.
 pub const LOCKS: &str = "locks.ndjson";
+/// The counter beside the database at the end, where the service has one.
+pub const COUNTER: &str = "counter.json";
+/// The pipeline before the database at the end, where the service has one.
+pub const PIPELINE: &str = "pipeline.json";
+/// Every violation of the verdict, one a line.
+pub const VIOLATIONS: &str = "violations.ndjson";
 /// Rows issued.
 pub const ROWS: &str = "rows.csv";
 /// The verdict, `cplock.verdict/1`.
@@ -208,6 +214,30 @@ impl Bundle {
         write_whole(&path, text.as_bytes())
     }
 
+    /// Writes `values` as `name`, one JSON document a line, whole or not at all. Without values
+    /// there is no file: one of before is removed.
+    ///
+    /// # Errors
+    /// The file cannot be written; the old one, if any, is untouched.
+    pub fn write_lines<T: Serialize>(&self, name: &str, values: &[T]) -> Result<(), BundleError> {
+        let path = self.file(name);
+        if values.is_empty() {
+            return match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(BundleError::io("remove", &path)(error))
+                }
+                _ => Ok(()),
+            };
+        }
+        let mut text = Vec::new();
+        for value in values {
+            serde_json::to_writer(&mut text, value)
+                .map_err(|error| BundleError::content(&path, 0, error.to_string()))?;
+            text.push(b'\n');
+        }
+        write_whole(&path, &text)
+    }
+
     /// Reads `name`.
     ///
     /// # Errors
@@ -258,18 +288,43 @@ impl Bundle {
             return Err(BundleError::content(&self.file(LEDGER), 1, what));
         }
         let rows = self.file(ROWS).is_file().then(|| rows::read(&self.file(ROWS), &facts.run));
+        let evidence = |path: PathBuf| {
+            move |error: EvidenceError| match error {
+                EvidenceError::Line { line, what } => BundleError::content(&path, line, what),
+                other => BundleError::content(&path, 1, other.to_string()),
+            }
+        };
         Ok(Books {
             one_per_user: facts.one_per_user,
-            before: self.snapshot(BEFORE)?,
-            after: self.snapshot(AFTER)?,
+            before: self.document(BEFORE)?,
+            after: self.document(AFTER)?,
             rows: rows.transpose()?,
+            began_unix_us: ledger.as_ref().and_then(|ledger| ledger.began_unix_us),
             attempts: ledger.map(|ledger| ledger.attempts),
             ledger_complete: whole && facts.measured.is_some(),
+            probes: self
+                .part_of(PROBES)
+                .map(|path| probes::read(&path).map_err(evidence(path)))
+                .transpose()?,
+            locks: self
+                .part_of(LOCKS)
+                .map(|path| locks::read(&path).map_err(evidence(path)))
+                .transpose()?,
+            counter: self.document(COUNTER)?,
+            pipeline: self.document(PIPELINE)?,
+            // Our own server moves both in one transaction.
+            declared: Declared { atomic: facts.strategy.is_some(), fifo: facts.fifo },
         })
     }
 
-    fn snapshot(&self, name: &str) -> Result<Option<Snapshot>, BundleError> {
-        self.file(name).is_file().then(|| self.read_json(name)).transpose()
+    /// A file, if it is there.
+    fn part_of(&self, name: &str) -> Option<PathBuf> {
+        Some(self.file(name)).filter(|path| path.is_file())
+    }
+
+    /// A document, if it is there.
+    fn document<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, BundleError> {
+        self.part_of(name).map(|_| self.read_json(name)).transpose()
     }
 
     /// The ledger, if there is one.

@@ -10,7 +10,7 @@ use crate::coupon::{CouponId, Snapshot};
 use crate::report::{self, Report, Run};
 use crate::scenario::Expect;
 use crate::verify::rows::Rows;
-use crate::verify::{self, Books, Verdict};
+use crate::verify::{self, Books, Ruling, Verdict};
 
 /// Looks at the stock that must agree before the books are closed.
 const SETTLED_LOOKS: u32 = 3;
@@ -72,6 +72,8 @@ fn judge(bundle: &Bundle) -> anyhow::Result<(Verdict, Books)> {
     let books = bundle.read_books().map_err(super::exit::usage)?;
     let verdict = verify::audit(&books);
     bundle.write_json(bundle::VERDICT, &verdict)?;
+    let all = if verdict.verdict == Ruling::Pass { Vec::new() } else { verify::violations(&books) };
+    bundle.write_lines(bundle::VIOLATIONS, &all)?;
     Ok((verdict, books))
 }
 
@@ -87,6 +89,7 @@ pub(super) fn facts_of(name: &str, run: &str, coupon: i64, target: String) -> Ru
         write: None,
         expect: Expect::Pass,
         one_per_user: false,
+        fifo: false,
         coupon,
         started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         target,
@@ -154,12 +157,5 @@ pub(super) async fn database_alone(store: &Store, coupon: CouponId) -> anyhow::R
             rows.push(&row.into());
         }
     }
-    Ok(Books {
-        one_per_user,
-        before: None,
-        after: Some(after),
-        rows: Some(rows),
-        attempts: None,
-        ledger_complete: false,
-    })
+    Ok(Books { one_per_user, after: Some(after), rows: Some(rows), ..Books::default() })
 }

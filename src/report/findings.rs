@@ -2,9 +2,9 @@
 
 use super::table::{Canvas, Cell, Side, Table, Tone};
 use super::units::{self, plain};
-use crate::verify::{Finding, Method, Ruling, Verdict};
+use crate::verify::{Cause, Finding, Method, Ruling, Verdict};
 
-/// Most witnesses of one finding that are shown; the rest is in `verdict.json`.
+/// Most witnesses of one finding that are shown; all are in `violations.ndjson`.
 const WITNESSES_SHOWN: usize = 3;
 
 /// The whole verdict as text, for a terminal.
@@ -22,17 +22,44 @@ pub fn findings(verdict: &Verdict, canvas: Canvas) -> String {
             lines.push(format!("    … and {} more", units::count(Some(more))));
         }
     }
-    let unknowable: Vec<&str> = verdict
-        .findings
-        .iter()
-        .filter(|finding| finding.verdict == Ruling::Unknown && !finding.decides)
-        .map(|finding| finding.id.as_str())
-        .collect();
-    if !unknowable.is_empty() {
-        let ids = plain(&unknowable.join(", "));
-        lines.push(format!("Not decided with this evidence: {ids} (see `needs` in the table)."));
-    }
+    lines.extend(verdict.causes.iter().map(cause));
+    lines.extend(left_out(verdict));
     lines.join("\n")
+}
+
+/// A hypothesis, marked as one.
+fn cause(cause: &Cause) -> String {
+    format!(
+        "Likely cause of {} (a hypothesis): {}.\n    Try: {}",
+        plain(&cause.explains.join(" and ")),
+        plain(&cause.cause),
+        plain(&cause.remedy)
+    )
+}
+
+/// Whether the finding has a line of the table: what was neither tested nor asked for has none.
+fn in_table(finding: &Finding) -> bool {
+    finding.decides || !matches!(finding.verdict, Ruling::Unknown | Ruling::Vacuous)
+}
+
+/// What the table leaves out, by what is missing, in order of the checks.
+fn left_out(verdict: &Verdict) -> Vec<String> {
+    let mut groups: Vec<(Option<&str>, Vec<&str>)> = Vec::new();
+    for finding in verdict.findings.iter().filter(|finding| !in_table(finding)) {
+        let needs = finding.needs.as_deref();
+        match groups.iter_mut().find(|(other, _)| *other == needs) {
+            Some((_, ids)) => ids.push(&finding.id),
+            None => groups.push((needs, vec![&finding.id])),
+        }
+    }
+    let line = |(needs, ids): (Option<&str>, Vec<&str>)| {
+        let ids = plain(&ids.join(", "));
+        match needs {
+            Some(needs) => format!("Not decided without {}: {ids}", plain(needs)),
+            None => format!("Not put to the test by this run: {ids}"),
+        }
+    };
+    groups.into_iter().map(line).collect()
 }
 
 fn tells_why(finding: &Finding) -> bool {
@@ -88,7 +115,7 @@ fn table(verdict: &Verdict) -> Table {
         ("verdict", Side::Left),
         ("needs", Side::Left),
     ]);
-    for finding in &verdict.findings {
+    for finding in verdict.findings.iter().filter(|finding| in_table(finding)) {
         let tone = match finding.verdict {
             Ruling::Pass => Tone::Good,
             Ruling::Fail => Tone::Bad,

@@ -4,8 +4,8 @@
 
 use super::sheet::{Flaw, Sheet};
 use super::words::{narrow, total};
-use super::{Finding, Level, Method, Ruling, WITNESSES, Witness};
-use super::{adequacy, promises, sales, stock};
+use super::{Finding, Level, Method, Ruling, Witness};
+use super::{adequacy, answers, exclusion, fairness, promises, reads, sales, stock, stores};
 
 /// One check: what it looks for, how sure it is, and the function that looks.
 pub struct Check {
@@ -33,6 +33,8 @@ pub enum Endures {
     Moving,
     /// Each witness stands for itself.
     Always,
+    /// It asks for no books at all, so that even a PASS stands.
+    Whatever,
 }
 
 /// What a check's function says.
@@ -58,6 +60,11 @@ impl Outcome {
     pub(super) fn unknown(needs: &'static str, because: &str) -> Self {
         let because = because.to_owned();
         Self { needs: Some(needs), ..Self::said(Ruling::Unknown, None, because) }
+    }
+
+    /// Not to be known without evidence that a run may do without: does not decide.
+    pub(super) fn aside(needs: &'static str, because: &str) -> Self {
+        Self { decides: false, ..Self::unknown(needs, because) }
     }
 
     /// Not put to the test by this run, and not asked of it either: does not decide.
@@ -101,6 +108,13 @@ pub(super) const NEEDS_STOCK: &str = "the stock in the database after the run";
 pub(super) const NEEDS_INITIAL: &str = "the stock in the database before or after the run";
 /// See [`NEEDS_LEDGER`].
 pub(super) const NEEDS_ROWS: &str = "the issued rows";
+
+/// See [`NEEDS_LEDGER`].
+pub(super) const NEEDS_PROBES: &str = "probes during the run (--probe)";
+/// See [`NEEDS_LEDGER`].
+pub(super) const NEEDS_LOCKS: &str = "the server's lock log (--lock-log)";
+/// See [`NEEDS_LEDGER`].
+pub(super) const NEEDS_ARRIVALS: &str = "arrival and grant numbers of the server";
 
 /// Every check, in table order.
 pub const CHECKS: &[Check] = &[
@@ -195,6 +209,15 @@ pub const CHECKS: &[Check] = &[
         run: promises::double_acknowledgement,
     },
     Check {
+        id: "V11",
+        name: "false already-issued",
+        formula: "users told to hold one who own none and had asked for none",
+        unit: "replies",
+        complete: true,
+        endures: Endures::Never,
+        run: answers::false_duplicate,
+    },
+    Check {
         id: "V12",
         name: "premature sold-out",
         formula: "sold-out replies before `initial` issues had begun, or with units left unsold",
@@ -202,6 +225,15 @@ pub const CHECKS: &[Check] = &[
         complete: false, // Bounds from the client's side.
         endures: Endures::Never,
         run: sales::premature_sold_out,
+    },
+    Check {
+        id: "V13",
+        name: "sold after sold-out",
+        formula: "issues sent after a completed sold-out",
+        unit: "issues",
+        complete: true,
+        endures: Endures::Always,
+        run: answers::sold_after_refusal,
     },
     Check {
         id: "V14",
@@ -213,12 +245,138 @@ pub const CHECKS: &[Check] = &[
         run: sales::lost_sales,
     },
     Check {
+        id: "V15",
+        name: "numbers",
+        formula: "quantities named twice, out of range or out of order",
+        unit: "replies",
+        complete: true,
+        endures: Endures::Always,
+        run: answers::numbers,
+    },
+    Check {
+        id: "V16",
+        name: "remaining read back",
+        formula: "no order of issues explains reads and sold-outs",
+        unit: "reads",
+        complete: true,
+        endures: Endures::Never,
+        run: reads::remaining,
+    },
+    Check {
+        id: "V16b",
+        name: "own coupons read back",
+        formula: "own lists without what was acknowledged before",
+        unit: "lists",
+        complete: false, // Only those whose list was asked for.
+        endures: Endures::Always,
+        run: reads::own,
+    },
+    Check {
+        id: "V17",
+        name: "snapshots",
+        formula: "quantity + rows - initial, in one transaction",
+        unit: "snapshots",
+        complete: false, // Between two snapshots nobody looked.
+        endures: Endures::Always,
+        run: reads::snapshots,
+    },
+    Check {
+        id: "V18",
+        name: "mutual exclusion",
+        formula: "holds that begin while another holder is inside",
+        unit: "grants",
+        complete: true,
+        endures: Endures::Always,
+        run: exclusion::mutual_exclusion,
+    },
+    Check {
+        id: "V19",
+        name: "writes outside the hold",
+        formula: "commits sent after the release, or after the lease",
+        unit: "commits",
+        complete: false, // A lease in Redis may lapse a little before the server knows.
+        endures: Endures::Always,
+        run: exclusion::outside_hold,
+    },
+    Check {
+        id: "V20",
+        name: "fencing",
+        formula: "tokens twice or out of order, commits after a later holder's",
+        unit: "tokens",
+        complete: true,
+        endures: Endures::Always,
+        run: exclusion::fencing,
+    },
+    Check {
+        id: "V21",
+        name: "stuck lock",
+        formula: "grants without an end",
+        unit: "grants",
+        complete: true,
+        endures: Endures::Always,
+        run: exclusion::stuck,
+    },
+    Check {
+        id: "V22",
+        name: "first come, first served",
+        formula: "later arrivals granted while earlier ones waited",
+        unit: "overtakes",
+        complete: true,
+        endures: Endures::Always,
+        run: fairness::fifo,
+    },
+    Check {
+        id: "V23",
+        name: "idempotency",
+        formula: "rows of one request, less one",
+        unit: "rows",
+        complete: true,
+        endures: Endures::Moving,
+        run: answers::idempotency,
+    },
+    Check {
+        id: "V24",
+        name: "response truth",
+        formula: "replies that name another's row",
+        unit: "replies",
+        complete: true,
+        endures: Endures::Moving,
+        run: answers::response_truth,
+    },
+    Check {
+        id: "V25",
+        name: "counter and rows",
+        formula: "initial - counter - issued",
+        unit: "units",
+        complete: true,
+        endures: Endures::Never,
+        run: stores::counter,
+    },
+    Check {
+        id: "V26",
+        name: "pipeline",
+        formula: "accepted - issued - dead - rejected",
+        unit: "messages",
+        complete: true,
+        endures: Endures::Never,
+        run: stores::pipeline,
+    },
+    Check {
+        id: "V27",
+        name: "hygiene",
+        formula: "rows of nobody, or of another time",
+        unit: "rows",
+        complete: false,
+        endures: Endures::Always,
+        run: stores::hygiene,
+    },
+    Check {
         id: "V28",
         name: "adequacy",
         formula: "conditions of a test that are not met",
         unit: "conditions",
         complete: true,
-        endures: Endures::Always,
+        endures: Endures::Whatever,
         run: adequacy::adequacy,
     },
 ];
@@ -227,7 +385,7 @@ impl Check {
     /// Runs the check and weighs its result against flaws in the evidence.
     pub(super) fn judge(&self, sheet: &Sheet<'_>) -> Finding {
         let mut outcome = self.weighed((self.run)(sheet), sheet);
-        outcome.witnesses.truncate(WITNESSES);
+        outcome.witnesses.truncate(sheet.room);
         Finding {
             id: self.id.to_owned(),
             name: self.name.to_owned(),
@@ -264,7 +422,8 @@ impl Check {
         match self.endures {
             Endures::Never => false,
             Endures::Moving => failed && matches!(flaw, Flaw::Moving(_)),
-            Endures::Always => failed || self.id == "V28",
+            Endures::Always => failed,
+            Endures::Whatever => true,
         }
     }
 }

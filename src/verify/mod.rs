@@ -6,21 +6,29 @@
 //! books give the same bytes.
 
 mod adequacy;
+mod answers;
+mod causes;
 mod checks;
+mod exclusion;
+mod fairness;
 mod index;
 pub mod monitor;
 pub mod order;
 mod promises;
+mod reads;
 pub mod rows;
 mod sales;
 mod sheet;
 mod stock;
+mod stores;
 mod words;
 
 use std::collections::BTreeMap;
 
 use crate::coupon::Snapshot;
 use crate::ledger::attempts::Attempts;
+use crate::ledger::locks::LockLog;
+use crate::ledger::probes::Probes;
 use rows::Rows;
 
 pub use checks::{CHECKS, Check, Endures};
@@ -34,7 +42,7 @@ pub const SCHEMA: &str = "cplock.verdict/1";
 pub const WITNESSES: usize = 10;
 
 /// Everything that is known of one run. Absent parts make the checks that need them UNKNOWN.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Books {
     /// Whether one user may hold one unit only.
     pub one_per_user: bool,
@@ -48,6 +56,51 @@ pub struct Books {
     pub attempts: Option<Attempts>,
     /// Whether every attempt is in `attempts`: false after the load itself was killed.
     pub ledger_complete: bool,
+    /// When the run began, in µs since the Unix epoch, by the load's wall clock.
+    pub began_unix_us: Option<u64>,
+    /// What was read on the side during the run.
+    pub probes: Option<Probes>,
+    /// The server's own account of its lock.
+    pub locks: Option<LockLog>,
+    /// The counter that hands out units before a row is written, at the end, where there is one.
+    pub counter: Option<Counter>,
+    /// The pipeline between promise and row, at the end, where there is one.
+    pub pipeline: Option<Pipeline>,
+    /// What the service claims beyond the books.
+    pub declared: Declared,
+}
+
+/// What a service claims; without the claim its opposite is a remark, not a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Declared {
+    /// Stock and row are moved in one transaction.
+    pub atomic: bool,
+    /// Claims are served in order of arrival.
+    pub fifo: bool,
+}
+
+/// A counter beside the database (in Redis, say), once nothing moves any more.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counter {
+    /// Units that it would still hand out.
+    pub remaining: i64,
+    /// Users that it holds for owners, in any order; absent if it keeps none.
+    pub users: Option<Vec<i64>>,
+}
+
+/// A pipeline (queue, stream) that turns promises into rows, once nothing moves any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pipeline {
+    /// Messages that went in during the run.
+    pub accepted: u64,
+    /// Messages set aside as undeliverable.
+    pub dead: u64,
+    /// Messages refused for a reason of the business.
+    pub rejected: u64,
+    /// Messages that are still inside.
+    pub in_flight: u64,
 }
 
 /// The result of one check, and of all of them together.
@@ -158,6 +211,10 @@ pub enum Level {
     E0,
     /// Database and client ledger.
     E1,
+    /// These, and reads during the run.
+    E2,
+    /// These, and the server's lock log.
+    E3,
 }
 
 impl Level {
@@ -168,6 +225,8 @@ impl Level {
             Self::Ledger => "client ledger alone",
             Self::E0 => "E0: database alone",
             Self::E1 => "E1: database and client ledger",
+            Self::E2 => "E2: database, client ledger and probes",
+            Self::E3 => "E3: database, client ledger and lock log",
         }
     }
 }
@@ -252,6 +311,44 @@ pub struct Verdict {
     pub counts: Counts,
     /// One finding a check, in the order of [`CHECKS`].
     pub findings: Vec<Finding>,
+    /// What probably went wrong: hypotheses, the most specific first.
+    #[serde(default)]
+    pub causes: Vec<Cause>,
+}
+
+/// A hypothesis on the pattern of failed checks.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cause {
+    /// What probably went wrong.
+    pub cause: String,
+    /// Ids of the failed checks that it would explain.
+    pub explains: Vec<String>,
+    /// What to try.
+    pub remedy: String,
+}
+
+/// One violation as `violations.ndjson` lists it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Violation {
+    /// The check that found it.
+    pub id: String,
+    /// What it found.
+    #[serde(flatten)]
+    pub witness: Witness,
+}
+
+/// Every violation of every failed check that can be shown one by one, in the order of [`CHECKS`].
+/// Where a verdict shows the first few, this shows all.
+pub fn violations(books: &Books) -> Vec<Violation> {
+    let sheet = sheet::Sheet::new(books, usize::MAX);
+    let findings = CHECKS.iter().map(|check| check.judge(&sheet));
+    let listed = findings.filter(|finding| finding.verdict != Ruling::Pass);
+    listed
+        .flat_map(|Finding { id, witnesses, .. }| {
+            witnesses.into_iter().map(move |witness| Violation { id: id.clone(), witness })
+        })
+        .collect()
 }
 
 impl Verdict {
@@ -266,7 +363,7 @@ impl Verdict {
 /// Never panics, whatever the books hold: what the service did wrong is a finding. Time and memory
 /// grow linearly (with one sort) in attempts and rows.
 pub fn audit(books: &Books) -> Verdict {
-    let sheet = sheet::Sheet::new(books);
+    let sheet = sheet::Sheet::new(books, WITNESSES);
     let findings: Vec<_> = CHECKS.iter().map(|check| check.judge(&sheet)).collect();
     let worst = |ruling: &Ruling| {
         findings.iter().any(|finding| finding.decides && finding.verdict == *ruling)
@@ -277,6 +374,7 @@ pub fn audit(books: &Books) -> Verdict {
         verdict,
         evidence: sheet.evidence(),
         counts: sheet.counts(),
+        causes: causes::causes(&findings),
         findings,
     }
 }

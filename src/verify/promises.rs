@@ -4,7 +4,7 @@
 use super::checks::{NEEDS_LEDGER, NEEDS_ROWS, NEEDS_WHOLE_LEDGER, Outcome};
 use super::sheet::{self, AllAsked, Asked, Sheet};
 use super::words::{grouped, many, size};
-use super::{Join, WITNESSES, Witness};
+use super::{Join, Witness};
 use crate::ledger::Outcome as Told;
 use crate::ledger::attempts::AttemptRef;
 use crate::ledger::request::Request;
@@ -70,7 +70,7 @@ pub(super) fn unexpected(sheet: &Sheet<'_>) -> Outcome {
         )
     };
     let (repeated, mut witnesses) = count(sheet, asked, surplus, text);
-    let room = WITNESSES.saturating_sub(witnesses.len());
+    let room = sheet.room.saturating_sub(witnesses.len());
     witnesses.extend(asked.strays.iter().take(room).map(|row| Witness {
         text: format!("row {} answers no attempt of the ledger", row.row()),
         requests: vec![row.request().to_string()],
@@ -220,7 +220,7 @@ pub(super) fn double_acknowledgement(sheet: &Sheet<'_>) -> Outcome {
         witness(asked.attempts.get(first), asked.attempts.get(again), what)
     };
     let nameless = yes().any(|told| told.row().is_none());
-    let shown = twice.iter().take(WITNESSES).map(show).collect();
+    let shown = twice.iter().take(sheet.room).map(show).collect();
     Outcome::counted(broken, because).shown_by(shown).bounded(nameless)
 }
 
@@ -289,7 +289,7 @@ fn count(
     for group in &asked.groups {
         let here = violations(group);
         sum += here;
-        if here > 0 && witnesses.len() < WITNESSES {
+        if here > 0 && witnesses.len() < sheet.room {
             witnesses.push(sheet.witness(group, text(group)));
         }
     }

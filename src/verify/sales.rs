@@ -4,7 +4,7 @@ use super::checks::{NEEDS_INITIAL, NEEDS_LEDGER, NEEDS_ROWS, Outcome};
 use super::promises::excess;
 use super::sheet::{AllAsked, Sheet};
 use super::words::{distinct, grouped, many, size};
-use super::{Join, Ruling, WITNESSES, Witness};
+use super::{Join, Ruling, Witness};
 use crate::ledger::attempts::AttemptRef;
 use crate::ledger::{Outcome as Told, Refusal};
 
@@ -31,11 +31,11 @@ pub(super) fn premature_sold_out(sheet: &Sheet<'_>) -> Outcome {
             many(told, "sold-out answer"),
             left(unsold)
         );
-        let witnesses = replies().take(WITNESSES).map(|reply| witness(reply, unsold)).collect();
+        let witnesses = replies().take(sheet.room).map(|reply| witness(reply, unsold)).collect();
         return Outcome::counted(told, because).shown_by(witnesses);
     }
     let begun = begun(sheet, asked);
-    let (early, worst, witnesses) = too_early(replies(), &begun, initial);
+    let (early, worst, witnesses) = too_early(replies(), &begun, (initial, sheet.room));
     let because = match early {
         0 => format!("{} told, none while units were surely left", grouped(told)),
         _ => format!("{} told while up to {} left", grouped(early), left(worst)),
@@ -108,7 +108,7 @@ fn begun(sheet: &Sheet<'_>, asked: &AllAsked<'_>) -> Begun {
 fn too_early<'a>(
     replies: impl Iterator<Item = AttemptRef<'a>>,
     begun: &Begun,
-    initial: i128,
+    (initial, room): (i128, usize),
 ) -> (i128, i128, Vec<Witness>) {
     let (mut early, mut worst, mut witnesses) = (0, 0, Vec::new());
     for reply in replies {
@@ -117,7 +117,7 @@ fn too_early<'a>(
         if margin > 0 {
             early += 1;
             worst = worst.max(margin);
-            if witnesses.len() < WITNESSES {
+            if witnesses.len() < room {
                 witnesses.push(witness(reply, margin));
             }
         }

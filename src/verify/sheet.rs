@@ -13,6 +13,8 @@ use crate::ledger::attempts::{AttemptRef, Attempts};
 /// What every check reads.
 pub(super) struct Sheet<'a> {
     pub(super) books: &'a Books,
+    /// How many witnesses of each check are wanted.
+    pub(super) room: usize,
     pub(super) level: Level,
     pub(super) flaw: Option<Flaw>,
     /// Units left when the run began.
@@ -53,11 +55,21 @@ impl<'a> Listed<'a> {
         self.places.iter().filter_map(|place| Some(self.all?.get(*place as usize)))
     }
 
+    /// The row with this key.
+    pub(super) fn find(&self, row: i64) -> Option<RowRef<'a>> {
+        // Keys are dense as a rule, so that the place follows from the key.
+        let likely = row.checked_sub(self.get(0)?.row())?;
+        let guess = usize::try_from(likely).ok().and_then(|index| self.get(index));
+        if let Some(found) = guess.filter(|found| found.row() == row) {
+            return Some(found);
+        }
+        let key = |place: &u32| self.all.map_or(0, |all| all.get(*place as usize).row());
+        self.get(self.places.binary_search_by_key(&row, key).ok()?)
+    }
+
     /// Whether the row with this key is among them and `user`'s.
     fn holds(&self, row: i64, user: i64) -> bool {
-        let key = |place: &u32| self.all.map_or(0, |all| all.get(*place as usize).row());
-        let found = self.places.binary_search_by_key(&row, key).ok();
-        found.and_then(|index| self.get(index)).is_some_and(|row| row.user() == user)
+        self.find(row).is_some_and(|found| found.user() == user)
     }
 }
 
@@ -117,7 +129,7 @@ pub(super) struct Asked {
 }
 
 impl<'a> Sheet<'a> {
-    pub(super) fn new(books: &'a Books) -> Self {
+    pub(super) fn new(books: &'a Books, room: usize) -> Self {
         let last_before = books.before.as_ref().map(|before| before.last_row);
         let coupon = books.after.as_ref().or(books.before.as_ref()).map(|stock| stock.coupon);
         let mut flaw = books.before.as_ref().zip(books.after.as_ref()).and_then(incomparable);
@@ -153,6 +165,7 @@ impl<'a> Sheet<'a> {
         }
         Self {
             books,
+            room,
             level: level(books),
             flaw,
             initial: begun.or(stock(|after| after.initial)),
@@ -312,6 +325,16 @@ impl<'a> AllAsked<'a> {
         self.group_of.as_ref().map_or(index, |group_of| group_of[index] as usize)
     }
 
+    /// The group of an attempt.
+    pub(super) fn group(&self, told: AttemptRef<'_>) -> &Asked {
+        &self.groups[self.group_of(told.index())]
+    }
+
+    /// Whether a group may hold several attempts.
+    pub(super) fn has_repeats(&self) -> bool {
+        self.group_of.is_some()
+    }
+
     /// The first attempt of a group.
     pub(super) fn first(&self, asked: &Asked) -> AttemptRef<'a> {
         self.attempts.get(asked.first as usize)
@@ -432,6 +455,8 @@ fn level(books: &Books) -> Level {
         (false, false) => Level::Nothing,
         (false, true) => Level::Ledger,
         (true, false) => Level::E0,
+        (true, true) if books.locks.is_some() => Level::E3,
+        (true, true) if books.probes.is_some() => Level::E2,
         (true, true) => Level::E1,
     }
 }

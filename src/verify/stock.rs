@@ -6,7 +6,7 @@ use super::checks::{NEEDS_INITIAL, NEEDS_LEDGER, NEEDS_ROWS, NEEDS_STOCK, Outcom
 use super::rows::RowRef;
 use super::sheet::{AllAsked, Sheet};
 use super::words::{distinct, grouped, many, size};
-use super::{Ruling, WITNESSES, Witness};
+use super::{Ruling, Witness};
 use crate::ledger::Outcome as Told;
 use crate::ledger::attempts::AttemptRef;
 
@@ -117,7 +117,7 @@ pub(super) fn duplicates(sheet: &Sheet<'_>) -> Outcome {
             continue;
         }
         second += 1;
-        if witnesses.len() < WITNESSES {
+        if witnesses.len() < sheet.room {
             witnesses.push(duplicate(held, row));
         }
     }

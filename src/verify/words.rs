@@ -23,6 +23,12 @@ pub(super) fn many(number: impl Into<i128>, noun: &str) -> String {
     format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
+/// A moment of the run: `12.345 s` after its beginning.
+pub(super) fn moment(us: u64) -> String {
+    let millis = us / 1_000;
+    format!("{}.{:03} s", grouped(millis / 1_000), millis % 1_000)
+}
+
 /// A length as a number that every sum here can hold.
 pub(super) fn size(length: usize) -> i128 {
     i128::try_from(length).unwrap_or(i128::MAX)

@@ -29,6 +29,7 @@ fn facts(measured: Option<Measured>) -> RunFacts {
         write: Some("read-modify-write".to_owned()),
         expect: Expect::Pass,
         one_per_user: true,
+        fifo: false,
         coupon: 1,
         started: "2026-11-22T20:01:30Z".to_owned(),
         target: "http://127.0.0.1:8080".to_owned(),
@@ -128,7 +129,8 @@ fn parts_are_listed_in_the_order_of_the_comparison() {
 #[test]
 fn books_are_read_back_as_they_were_written() {
     let (_parent, bundle) = fresh();
-    let whole = sound(10, 6, 0);
+    let mut whole = sound(10, 6, 0);
+    whole.more.declared.atomic = true; // As every run of our own server.
     let attempts = whole.attempts.clone().unwrap();
     let as_read = whole.of_run("7f3a");
     bundle.write_json(bundle::RUN, &facts(None)).unwrap();

@@ -81,6 +81,7 @@ fn database(initial: i64, remaining: i64, issued: i64) -> Verdict {
         rows: None,
         attempts: None,
         ledger_complete: false,
+        ..Books::default()
     })
 }
 

@@ -42,6 +42,7 @@ fn published_runs_have_their_published_numbers() {
             rows: None,
             attempts: None,
             ledger_complete: false,
+            ..Books::default()
         });
         assert_eq!(verdict.verdict, known.verdict, "{}", file.display());
         for (id, observed) in known.observed {

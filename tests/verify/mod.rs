@@ -20,7 +20,7 @@ use cplock::verify::rows::Rows;
 use cplock::verify::{Ruling, Verdict};
 
 /// The books as tests write them: attempts and rows as plain lists that can be changed in place.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Books {
     pub(crate) one_per_user: bool,
     pub(crate) before: Option<Snapshot>,
@@ -28,6 +28,8 @@ pub(crate) struct Books {
     pub(crate) rows: Option<Vec<IssuedRow>>,
     pub(crate) attempts: Option<Vec<Attempt>>,
     pub(crate) ledger_complete: bool,
+    /// Everything else, as the audit takes it.
+    pub(crate) more: cplock::verify::Books,
 }
 
 impl Books {
@@ -54,6 +56,7 @@ impl Books {
             rows,
             attempts,
             ledger_complete: self.ledger_complete,
+            ..self.more.clone()
         }
     }
 }
@@ -122,6 +125,7 @@ pub(crate) fn sound(initial: u32, issued: u32, sold_out: u32) -> Books {
         rows: Some((1..=u32::try_from(issued).expect("came from u32")).map(row).collect()),
         attempts: Some(attempts),
         ledger_complete: true,
+        ..Books::default()
     }
 }
 

@@ -113,6 +113,7 @@ fn play(units: i64, requests: &[Request], habits: Habits) -> Books {
         rows: Some(rows),
         attempts: Some(attempts),
         ledger_complete: true,
+        ..Books::default()
     }
 }
 
@@ -251,5 +252,6 @@ fn hostile_books() -> impl Strategy<Value = Books> {
             rows,
             attempts,
             ledger_complete,
+            ..Books::default()
         })
 }
