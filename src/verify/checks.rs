@@ -110,6 +110,8 @@ pub(super) const NEEDS_INITIAL: &str = "the stock in the database before or afte
 pub(super) const NEEDS_ROWS: &str = "the issued rows";
 
 /// See [`NEEDS_LEDGER`].
+pub(super) const NEEDS_REQUEST_IDS: &str = "rows that carry the request id";
+/// See [`NEEDS_LEDGER`].
 pub(super) const NEEDS_PROBES: &str = "probes during the run (--probe)";
 /// See [`NEEDS_LEDGER`].
 pub(super) const NEEDS_LOCKS: &str = "the server's lock log (--lock-log)";

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::answers::one;
-use super::checks::{NEEDS_INITIAL, NEEDS_LEDGER, NEEDS_PROBES, Outcome};
+use super::checks::{
+    NEEDS_INITIAL, NEEDS_LEDGER, NEEDS_PROBES, NEEDS_REQUEST_IDS, NEEDS_WHOLE_LEDGER, Outcome,
+};
 use super::monitor::dispenser::{self, Claim, Contradiction, Dispenser, Told};
 use super::monitor::{NEVER, Op};
 use super::rows::RowRef;
@@ -27,9 +29,15 @@ pub(super) fn remaining(sheet: &Sheet<'_>) -> Outcome {
         return Outcome::aside(NEEDS_INITIAL, "the initial stock is not known");
     };
     if !sheet.books.ledger_complete {
-        return Outcome::aside(NEEDS_INITIAL, "some requests are not in the ledger");
+        return Outcome::aside(NEEDS_WHOLE_LEDGER, "some requests are not in the ledger");
     }
-    let history = History::new(sheet, asked, reads);
+    let by_group =
+        asked.by == Join::Request || (asked.by == Join::User && sheet.books.one_per_user);
+    if asked.repeats && !by_group {
+        let unknown = "requests were sent more than once, and no row says which one it answers";
+        return Outcome::aside(NEEDS_REQUEST_IDS, unknown);
+    }
+    let history = History::new(sheet, asked, (reads, by_group));
     let dispenser = Dispenser { stock, per_user: history.per_user, owners: &history.owners };
     let contradiction = dispenser::check(&dispenser, history.ops()).err();
     let stale = history.stale(stock);
@@ -68,23 +76,29 @@ struct History<'s, 'a> {
     owners: BTreeSet<i64>,
     rows_known: bool,
     end: u64,
-    /// For each group the attempt that speaks for it: the first acknowledged one, else the first.
-    /// `None` where each attempt is a group of its own.
+    /// For each group, of which each holds at most one unit, the attempt that speaks for it: the
+    /// first acknowledged one, else the first unknown one, else the first. `None` where each
+    /// attempt speaks for itself.
     speakers: Option<Vec<u32>>,
 }
 
 impl<'s, 'a> History<'s, 'a> {
-    fn new(sheet: &Sheet<'_>, asked: &'s AllAsked<'a>, reads: Vec<(&'a Probe, u64)>) -> Self {
+    fn new(
+        sheet: &Sheet<'_>,
+        asked: &'s AllAsked<'a>,
+        (reads, by_group): (Vec<(&'a Probe, u64)>, bool),
+    ) -> Self {
+        let by_request = asked.by == Join::Request;
         let known = asked.attempts.iter().all(|told| told.user() != 0);
         let last = asked.attempts.iter().map(AttemptRef::end_us).max().unwrap_or(0);
         Self {
             asked,
             reads,
-            per_user: sheet.books.one_per_user && known,
+            per_user: sheet.books.one_per_user && known && by_request,
             owners: sheet.earlier.iter().map(RowRef::user).collect(),
-            rows_known: sheet.rows.is_some() && asked.by == Join::Request,
+            rows_known: sheet.rows.is_some() && by_request,
             end: last,
-            speakers: asked.has_repeats().then(|| speakers(asked)),
+            speakers: (by_group && asked.has_repeats()).then(|| speakers(asked)),
         }
     }
 
@@ -116,7 +130,10 @@ impl<'s, 'a> History<'s, 'a> {
         let speaks = self.speaks(told);
         let has_row = self.rows_known && group.rows > 0 && speaks;
         // Any earlier attempt of the same request may have been the one that took effect.
-        let start = if speaks { self.asked.first(group).start_us() } else { told.start_us() };
+        let start = match &self.speakers {
+            Some(_) if speaks => self.asked.first(group).start_us(),
+            _ => told.start_us(),
+        };
         let (end, user) = (told.end_us(), told.user());
         let nothing = Op { start, end, told: Told::Absent(0) };
         let by_the_end = Op { start, end: self.end.max(end), told: Told::Issued(user) };
@@ -260,11 +277,13 @@ impl<'s, 'a> History<'s, 'a> {
 fn speakers(asked: &AllAsked<'_>) -> Vec<u32> {
     let mut speakers: Vec<u32> =
         asked.groups.iter().map(|group| place(asked.first(group).index())).collect();
-    for told in asked.attempts.iter().rev() {
-        if told.outcome() == Answer::Acknowledged {
+    let mut speak = |of: fn(Answer) -> bool| {
+        for told in asked.attempts.iter().rev().filter(|told| of(told.outcome())) {
             speakers[asked.group_of(told.index())] = place(told.index());
         }
-    }
+    };
+    speak(|outcome| matches!(outcome, Answer::Unknown(_)));
+    speak(|outcome| outcome == Answer::Acknowledged);
     speakers
 }
 

@@ -105,6 +105,8 @@ pub(super) struct AllAsked<'a> {
     pub(super) groups: Vec<Asked>,
     /// For each attempt, in the ledger's order: its group. `None` where each is one of its own.
     group_of: Option<Vec<u32>>,
+    /// Whether any request was sent more than once.
+    pub(super) repeats: bool,
     /// Rows of the run that belong to no group.
     pub(super) strays: Vec<RowRef<'a>>,
 }
@@ -289,6 +291,7 @@ impl<'a> AllAsked<'a> {
             attempts,
             groups: Vec::with_capacity(attempts.len()),
             group_of: index.has_repeats().then(Vec::new),
+            repeats: index.has_repeats(),
             strays: Vec::new(),
         };
         for attempt in attempts.iter() {

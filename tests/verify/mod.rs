@@ -4,6 +4,7 @@
 
 mod agreement;
 mod defects;
+mod during;
 mod evidence;
 mod histories;
 mod known;

@@ -3,8 +3,9 @@
 
 use super::{Books, attempt, audit, failed, row, stock};
 use cplock::coupon::{CouponId, IssuedRow, Snapshot, UserId};
+use cplock::ledger::probes::{About, Probe, Probes, Saw};
 use cplock::ledger::{Attempt, Doubt, Facts, Outcome, Refusal};
-use cplock::verify::Ruling;
+use cplock::verify::{Declared, Ruling};
 use proptest::prelude::*;
 
 /// What becomes of one request to a correct dispenser, and what its client hears of it.
@@ -71,7 +72,7 @@ fn habits() -> impl Strategy<Value = Habits> {
 fn play(units: i64, requests: &[Request], habits: Habits) -> Books {
     let begun = stock(units + habits.earlier, units, habits.earlier, habits.earlier);
     let mut rows: Vec<_> = (1..=habits.earlier).map(earlier_row).collect();
-    let mut attempts = Vec::new();
+    let (mut attempts, mut probes) = (Vec::new(), Vec::new());
     let mut remaining = units;
     let mut by_effect: Vec<_> = requests.iter().zip(1..).collect();
     by_effect.sort_by_key(|((_, _, start, effect, _), _)| start + effect);
@@ -95,8 +96,16 @@ fn play(units: i64, requests: &[Request], habits: Habits) -> Books {
                 issued.request.clear();
             }
             made.facts.row = habits.names_rows.then_some(issued.row);
+            made.facts.quantity = habits.names_rows.then_some(remaining + 1);
             rows.push(issued);
         }
+        // Somebody looks at that moment; his question takes as long as the claim did.
+        let all = i64::try_from(rows.len()).expect("few rows");
+        let saw = match n % 3 {
+            0 => Saw::Snapshot { quantity: remaining, issued: all },
+            _ => Saw::Remaining { quantity: remaining },
+        };
+        probes.push(Probe { start_us: start, end_us: start + effect + reply, saw });
         made.outcome = match fate {
             Fate::Heard => answer,
             Fate::Unheard(doubt) | Fate::LostOnTheWay(doubt) => Outcome::Unknown(doubt),
@@ -113,8 +122,16 @@ fn play(units: i64, requests: &[Request], habits: Habits) -> Books {
         rows: Some(rows),
         attempts: Some(attempts),
         ledger_complete: true,
-        ..Books::default()
+        more: with_probes(probes),
     }
+}
+
+/// Books of a service that moves stock and row at once, with these probes.
+fn with_probes(probes: Vec<Probe>) -> cplock::verify::Books {
+    let about = About { run: "r".to_owned(), coupon: 1, every_us: 1 };
+    let declared = Declared { atomic: true, fifo: false };
+    let probes = Some(Probes { about, began_unix_us: None, complete: true, probes });
+    cplock::verify::Books { probes, declared, ..Default::default() }
 }
 
 fn blameless(books: &Books) -> bool {
