@@ -7,7 +7,7 @@
 
 mod adequacy;
 mod checks;
-mod index;
+pub(crate) mod index;
 pub mod monitor;
 pub mod order;
 mod promises;
@@ -48,6 +48,9 @@ pub struct Books {
     pub attempts: Option<Attempts>,
     /// Whether every attempt is in `attempts`: false after the load itself was killed.
     pub ledger_complete: bool,
+    /// Why `after` and `rows` are not those of a service at rest, as a clause; `None` where they
+    /// are, or where nobody looked. What could still be healed is UNKNOWN then.
+    pub unsettled: Option<String>,
 }
 
 /// The result of one check, and of all of them together.

@@ -54,6 +54,7 @@ impl Books {
             rows,
             attempts,
             ledger_complete: self.ledger_complete,
+            unsettled: None,
         }
     }
 }
