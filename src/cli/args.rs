@@ -286,9 +286,9 @@ pub(super) struct RunArgs {
 /// `cplock report`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-jepsen, jepsen-counter and porcupine tell the single run of BUNDLE_DIR as a history, for others to
-check: claims as `add`s and the rows as the final `read` (elle-cli: set, set-full), claims and probes
-of a counter (elle-cli: counter), and events for a Porcupine model.
+jepsen, jepsen-counter and porcupine tell the single run of BUNDLE_DIR as a history that others
+can check: claims as adds and the rows as the last read (elle-cli: set, set-full), claims and
+probes of a counter (elle-cli: counter), events for a Porcupine model.
 
 Examples:
   cplock report reports/latest --format markdown

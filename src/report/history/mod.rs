@@ -19,7 +19,8 @@ pub enum History {
     /// Jepsen: each request is an `add` of a number of its own, the rows of the run are the last
     /// `read`. For the checkers `set` and `set-full`.
     Set,
-    /// Jepsen: each claim is an `add` of 1, each probe a `read` of how many are gone. For `counter`.
+    /// Jepsen: each claim is an `add` of 1, each probe a `read` of how many units are gone. For the
+    /// checker `counter`.
     Counter,
     /// Porcupine: one event a line, in the fields of its `Event`.
     Events,
