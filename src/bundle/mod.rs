@@ -1,13 +1,14 @@
 //! What one run leaves on disk, and reading it back.
 //!
 //! The door of the room: the folder, its file names, JSON in and out. `rows.rs` writes and reads
-//! `rows.csv`; `facts.rs` holds `run.json` and the machine; the ledger's own format lives in
-//! [`crate::ledger::file`]. Nothing is judged here.
+//! `rows.csv`; `facts.rs` holds `run.json` and the machine, `rest.rs` `rest.json`; the ledger's own
+//! format lives in [`crate::ledger::file`]. Nothing is judged here.
 //!
 //! Files are written whole and renamed, or appended line by line, so that a killed run leaves a
 //! readable folder. Nothing secret is ever given to this room.
 
 pub mod facts;
+pub mod rest;
 pub mod rows;
 
 use std::fs;
@@ -19,6 +20,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use facts::{RUN_SCHEMA, RunFacts, machine_facts};
+pub use rest::{Late, REST_SCHEMA, Rest};
 
 use crate::ledger;
 use crate::ledger::file::LedgerError;
@@ -37,6 +39,8 @@ pub const LATENCY: &str = "latency.hlog";
 pub const BEFORE: &str = "before.json";
 /// Stock and counts after it; the books are closed once it is there.
 pub const AFTER: &str = "after.json";
+/// Whether the service had come to rest by then, `cplock.rest/1`.
+pub const REST: &str = "rest.json";
 /// What the service told when asked on the side during the load, `cplock.probes/1`.
 pub const PROBES: &str = "probes.ndjson";
 /// The embedded server's own account of each claim, `cplock.locks/1`.
@@ -314,6 +318,8 @@ impl Bundle {
             pipeline: self.document(PIPELINE)?,
             // Our own server moves both in one transaction.
             declared: Declared { atomic: facts.strategy.is_some(), fifo: facts.fifo },
+            // Absent in bundles of before this was noted.
+            unsettled: self.document(REST)?.and_then(|rest: Rest| rest.unsettled()),
         })
     }
 
@@ -351,6 +357,7 @@ struct Head {
 fn schema_of(name: &str) -> Option<&'static str> {
     match name {
         RUN => Some(RUN_SCHEMA),
+        REST => Some(REST_SCHEMA),
         VERDICT => Some(verify::SCHEMA),
         REPORT => Some(REPORT_SCHEMA),
         _ => None,

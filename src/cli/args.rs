@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::rest::SHORTEST;
 use crate::coupon::WriteMode;
 use crate::lock::{Strategy, Terms};
+use crate::report::history::History;
 use crate::scenario::{ServerPlan, Stage, UserMode, duration_text};
 
 /// Load-tests a limited-stock endpoint and proves whether its books balance.
@@ -108,6 +110,19 @@ impl ServerFlags {
             },
         }
     }
+}
+
+/// How long the service is given to come to rest.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct RestFlags {
+    /// Longest wait for the stock to come to rest (three equal readings, 200 ms apart); after it
+    /// what could still be healed is UNKNOWN
+    #[arg(long, value_name = "DURATION", value_parser = settle, default_value = "60s")]
+    pub(super) settle: Duration,
+    /// Read the stock once more this long after the verdict, which is withdrawn where a late row
+    /// could change it; 0s: do not
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1s")]
+    pub(super) guard: Duration,
 }
 
 /// `cplock serve`.
@@ -232,6 +247,9 @@ pub(super) struct VerifyArgs {
     /// Which coupon (database alone)
     #[arg(long, value_name = "ID", default_value_t = 1)]
     pub(super) coupon: i64,
+    /// Rest.
+    #[command(flatten)]
+    pub(super) rest: RestFlags,
     /// How the verdict is printed
     #[arg(long, value_enum, default_value = "table")]
     pub(super) format: SummaryFormat,
@@ -254,6 +272,9 @@ pub(super) struct RunArgs {
     /// Settings.
     #[command(flatten)]
     pub(super) server: ServerFlags,
+    /// Rest.
+    #[command(flatten)]
+    pub(super) rest: RestFlags,
     /// Folder that receives the run's own folder
     #[arg(long, value_name = "DIR", default_value = "reports", env = "CPLOCK_OUT")]
     pub(super) out: PathBuf,
@@ -264,14 +285,21 @@ pub(super) struct RunArgs {
 
 /// `cplock report`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  cplock report reports/latest --format markdown")]
+#[command(after_help = "\
+jepsen, jepsen-counter and porcupine tell the single run of BUNDLE_DIR as a history that others
+can check: claims as adds and the rows as the last read (elle-cli: set, set-full), claims and
+probes of a counter (elle-cli: counter), events for a Porcupine model.
+
+Examples:
+  cplock report reports/latest --format markdown
+  cplock report reports/latest/02-fair --format jepsen > history.json")]
 pub(super) struct ReportArgs {
     /// Folders of runs
     #[arg(required = true, value_name = "BUNDLE_DIR")]
     pub(super) bundles: Vec<PathBuf>,
-    /// How they are drawn
+    /// How they are told
     #[arg(long, value_enum, default_value = "table")]
-    pub(super) format: ReportFormat,
+    pub(super) format: StoredFormat,
 }
 
 /// `cplock check`.
@@ -302,6 +330,45 @@ pub(super) enum ReportFormat {
     Markdown,
 }
 
+/// Formats of stored runs: a comparison, or the history of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum StoredFormat {
+    /// For people
+    Table,
+    /// One document, `cplock.report/1`
+    Json,
+    /// For a pull request
+    Markdown,
+    /// Jepsen's JSON history of a set
+    Jepsen,
+    /// Jepsen's JSON history of a counter
+    JepsenCounter,
+    /// Porcupine's events, one a line
+    Porcupine,
+}
+
+/// What becomes of stored runs.
+pub(super) enum Telling {
+    /// One comparison of all.
+    Comparison(ReportFormat),
+    /// The history of one.
+    History(History),
+}
+
+impl StoredFormat {
+    /// What it asks for.
+    pub(super) fn telling(self) -> Telling {
+        match self {
+            Self::Table => Telling::Comparison(ReportFormat::Table),
+            Self::Json => Telling::Comparison(ReportFormat::Json),
+            Self::Markdown => Telling::Comparison(ReportFormat::Markdown),
+            Self::Jepsen => Telling::History(History::Set),
+            Self::JepsenCounter => Telling::History(History::Counter),
+            Self::Porcupine => Telling::History(History::Events),
+        }
+    }
+}
+
 /// In whose name the VUs ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Users {
@@ -325,6 +392,14 @@ impl From<Users> for UserMode {
 
 fn duration(text: &str) -> Result<Duration, String> {
     duration_text::parse(text)
+}
+
+fn settle(text: &str) -> Result<Duration, String> {
+    let long_enough = |time: &Duration| *time >= SHORTEST;
+    let shortest = humantime::format_duration(SHORTEST);
+    duration(text).and_then(|time| {
+        Some(time).filter(long_enough).ok_or(format!("rest cannot be seen in less than {shortest}"))
+    })
 }
 
 fn strategy(text: &str) -> Result<Strategy, String> {

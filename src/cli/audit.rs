@@ -1,10 +1,12 @@
 //! Closing the books of a run and judging them: the final read of the store, then the pure audit.
+//! Waiting for the store to come to rest is `rest.rs`.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 
-use crate::bundle::{self, Bundle, RunFacts};
+use super::rest::Patience;
+use crate::bundle::{self, Bundle, Rest, RunFacts};
 use crate::coupon::store::Store;
 use crate::coupon::{CouponId, Snapshot};
 use crate::report::{self, Report, Run};
@@ -12,24 +14,19 @@ use crate::scenario::Expect;
 use crate::verify::rows::Rows;
 use crate::verify::{self, Books, Ruling, Verdict};
 
-/// Looks at the stock that must agree before the books are closed.
-const SETTLED_LOOKS: u32 = 3;
-/// Pause between two looks.
-const SETTLE_PAUSE: Duration = Duration::from_millis(200);
-/// Longest time to wait for the stock to settle: a claim that was cut off may still commit.
-const SETTLE_MAX: Duration = Duration::from_mins(1);
-
-/// Reads stock and rows once nothing moves any more, and writes them into `bundle`.
+/// Reads stock and rows once nothing moves any more, or at the deadline, and writes them into
+/// `bundle`.
 ///
 /// # Errors
-/// The database cannot be read, the stock never settles, or the bundle cannot be written; the
-/// bundle then has no `after.json`, so it is still open.
+/// The database cannot be read, or the bundle cannot be written; the bundle then has no
+/// `after.json`, so it is still open.
 pub(super) async fn close_books(
     bundle: &Bundle,
     store: &Store,
     coupon: CouponId,
+    patience: Patience,
 ) -> anyhow::Result<()> {
-    let after = settled(store, coupon).await?;
+    let (after, rest) = patience.rest(store, coupon).await?;
     let mut rows = bundle.rows_writer()?;
     let mut last = 0;
     loop {
@@ -39,28 +36,10 @@ pub(super) async fn close_books(
         rows.append(&page)?;
     }
     rows.finish()?;
+    bundle.write_json(bundle::REST, &rest)?;
+    // Last: it is what closes the books.
     bundle.write_json(bundle::AFTER, &after)?;
     Ok(())
-}
-
-/// The stock, once it reads the same several times in a row.
-async fn settled(store: &Store, coupon: CouponId) -> anyhow::Result<Snapshot> {
-    let deadline = tokio::time::Instant::now() + SETTLE_MAX;
-    let mut last = store.snapshot(coupon).await?;
-    let mut same = 1;
-    while same < SETTLED_LOOKS {
-        tokio::time::sleep(SETTLE_PAUSE).await;
-        let now = store.snapshot(coupon).await?;
-        same = if now == last { same + 1 } else { 1 };
-        last = now;
-        anyhow::ensure!(
-            tokio::time::Instant::now() < deadline,
-            "coupon {} still moves after {} s; stop the load before verifying",
-            coupon.0,
-            SETTLE_MAX.as_secs()
-        );
-    }
-    Ok(last)
 }
 
 /// Judges what `bundle` holds and stores the verdict in it. Pure but for the files: the same
@@ -112,6 +91,25 @@ pub(super) fn conclude(bundle: &Bundle, facts: &RunFacts) -> anyhow::Result<(Ver
     Ok((judged.0, entry))
 }
 
+/// [`conclude`] for books that were closed a moment ago: looks at the store once more some time
+/// after the verdict, and judges again if anything came in late.
+///
+/// # Errors
+/// As [`conclude`], or the database cannot be read any more; the first verdict is stored then.
+pub(super) async fn conclude_guarded(
+    bundle: &Bundle,
+    facts: &RunFacts,
+    store: &Store,
+    patience: Patience,
+) -> anyhow::Result<(Verdict, Run)> {
+    let concluded = conclude(bundle, facts)?;
+    let after: Snapshot = bundle.read_json(bundle::AFTER)?;
+    let mut rest: Rest = bundle.read_json(bundle::REST)?;
+    let moved = patience.moved_since(store, &after, &mut rest).await?;
+    bundle.write_json(bundle::REST, &rest)?;
+    if moved { conclude(bundle, facts) } else { Ok(concluded) }
+}
+
 /// The report's entry for a run of `facts`, judged or not.
 pub(super) fn entry(facts: &RunFacts, judged: Option<&(Verdict, Books)>) -> Run {
     let attempts = judged.and_then(|(_, books)| books.attempts.as_ref());
@@ -140,12 +138,16 @@ pub(super) fn report_of(name: &str, description: &str, facts: &RunFacts, runs: V
     }
 }
 
-/// The books of a database alone: no ledger, no baseline.
+/// Judges a database alone: no ledger, no baseline. Looks once more some time after the verdict.
 ///
 /// # Errors
 /// The database cannot be read, or does not know the coupon.
-pub(super) async fn database_alone(store: &Store, coupon: CouponId) -> anyhow::Result<Books> {
-    let after = settled(store, coupon).await?;
+pub(super) async fn database_alone(
+    store: &Store,
+    coupon: CouponId,
+    patience: Patience,
+) -> anyhow::Result<Verdict> {
+    let (after, mut rest) = patience.rest(store, coupon).await?;
     let one_per_user = store.coupon(coupon).await.context("cannot read the coupon")?.one_per_user;
     let mut rows = Rows::default();
     let mut last = 0;
@@ -157,5 +159,17 @@ pub(super) async fn database_alone(store: &Store, coupon: CouponId) -> anyhow::R
             rows.push(&row.into());
         }
     }
-    Ok(Books { one_per_user, after: Some(after), rows: Some(rows), ..Books::default() })
+    let mut books = Books {
+        one_per_user,
+        after: Some(after.clone()),
+        rows: Some(rows),
+        unsettled: rest.unsettled(),
+        ..Books::default()
+    };
+    let verdict = verify::audit(&books);
+    if !patience.moved_since(store, &after, &mut rest).await? {
+        return Ok(verdict);
+    }
+    books.unsettled = rest.unsettled();
+    Ok(verify::audit(&books))
 }

@@ -8,6 +8,7 @@ mod exit;
 mod load;
 mod printer;
 mod report;
+mod rest;
 mod run;
 mod serve;
 mod server_process;

@@ -1,6 +1,6 @@
 //! Where output goes: data to stdout, talk to stderr. The only file that prints.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{BufWriter, IsTerminal as _, Write as _};
 
 /// What may be printed, decided once from flags, environment and terminal.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +45,31 @@ impl Printer {
         let end = if text.ends_with('\n') { "" } else { "\n" };
         match write!(out, "{text}{end}").and_then(|()| out.flush()) {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Lets `write` stream data to stdout. A closed pipe ends it, and is the reader's choice.
+    ///
+    /// # Errors
+    /// `write` failed for another reason than a closed pipe.
+    #[expect(clippy::unused_self, reason = "printing goes through the printer, whatever its state")]
+    pub(super) fn stream(
+        self,
+        write: impl FnOnce(&mut dyn std::io::Write) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        let written = write(&mut out).and_then(|()| Ok(out.flush()?));
+        let closed = |error: &anyhow::Error| {
+            let fault = error.root_cause().downcast_ref::<std::io::Error>();
+            fault.is_some_and(|fault| fault.kind() == std::io::ErrorKind::BrokenPipe)
+        };
+        match written {
+            Err(error) if closed(&error) => {
+                // What is still buffered has no reader: it must not be tried again.
+                let _ = out.into_parts();
+                Ok(())
+            }
             other => other,
         }
     }

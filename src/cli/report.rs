@@ -1,15 +1,24 @@
-//! `cplock report`: draw stored runs again.
+//! `cplock report`: draw stored runs again, or tell one of them as a history.
 
-use super::args::{ReportArgs, ReportFormat};
+use super::args::{ReportArgs, ReportFormat, Telling};
 use super::exit::{Exit, usage};
 use super::printer::Printer;
 use crate::bundle::{self, Bundle};
 use crate::report::Report;
 use crate::report::comparison::comparison;
+use crate::report::history::{self, History, HistoryError};
 use crate::report::table::{Canvas, markdown};
 
-/// Reads each bundle's report and draws all runs in one comparison.
+/// Tells the named runs in the format that was asked for.
 pub(super) fn report(args: &ReportArgs, printer: Printer) -> anyhow::Result<Exit> {
+    match args.format.telling() {
+        Telling::Comparison(format) => compare(args, format, printer),
+        Telling::History(history) => tell(args, history, printer),
+    }
+}
+
+/// Reads each bundle's report and draws all runs in one comparison.
+fn compare(args: &ReportArgs, format: ReportFormat, printer: Printer) -> anyhow::Result<Exit> {
     let mut reports = args
         .bundles
         .iter()
@@ -23,7 +32,30 @@ pub(super) fn report(args: &ReportArgs, printer: Printer) -> anyhow::Result<Exit
         whole.name = format!("{}, {}", whole.name, report.name);
         whole.runs.extend(report.runs);
     }
-    print(&whole, args.format, printer)?;
+    print(&whole, format, printer)?;
+    Ok(Exit::Ok)
+}
+
+/// Streams the history of the single run that is named.
+fn tell(args: &ReportArgs, history: History, printer: Printer) -> anyhow::Result<Exit> {
+    let [dir] = args.bundles.as_slice() else {
+        return Err(usage("a history is that of one run; name one folder"));
+    };
+    let mut bundle = Bundle::open(dir).map_err(usage)?;
+    let mut parts = bundle.parts().map_err(usage)?;
+    if parts.len() > 1 {
+        let first = parts[0].path().display();
+        return Err(usage(format!("a history is that of one run; name one, like {first}")));
+    }
+    bundle = parts.pop().unwrap_or(bundle);
+    let books = bundle.read_books().map_err(usage)?;
+    let probes = books.probes.as_ref().map_or(&[][..], |probes| &probes.probes);
+    printer.stream(|to| match history::write(history, &books, probes, to) {
+        Err(error @ HistoryError::Missing(_)) => {
+            Err(usage(format!("{}: {error}", bundle.path().display())))
+        }
+        other => Ok(other?),
+    })?;
     Ok(Exit::Ok)
 }
 

@@ -11,6 +11,7 @@ use super::check::read_scenario;
 use super::exit::{Exit, usage};
 use super::load::{drive, enough_files, run_id};
 use super::printer::Printer;
+use super::rest::Patience;
 use super::serve::{COUPON_NAME, open_store};
 use super::server_process::ServerProcess;
 use super::{audit, signals, users};
@@ -34,6 +35,7 @@ struct Session<'a> {
     secret: String,
     stop: Stop,
     printer: Printer,
+    patience: Patience,
 }
 
 /// Runs every strategy, prints the comparison, and tells whether each had its announced verdict.
@@ -48,6 +50,7 @@ pub(super) async fn run(args: &RunArgs, printer: Printer) -> anyhow::Result<Exit
         scenario: &scenario,
         stop,
         printer,
+        patience: Patience::new(&args.rest, printer),
     };
     let (mut runs, mut exit) = (Vec::new(), Exit::Ok);
     for (number, strategy) in (1..).zip(&scenario.strategies) {
@@ -126,9 +129,9 @@ impl Session<'_> {
         facts.interrupted = measured.interrupted;
         facts.measured = Some(measured);
         part.write_json(bundle::RUN, &facts)?;
-        audit::close_books(part, &store, coupon).await?;
+        audit::close_books(part, &store, coupon, self.patience).await?;
+        let (verdict, entry) = audit::conclude_guarded(part, &facts, &store, self.patience).await?;
         store.close().await;
-        let (verdict, entry) = audit::conclude(part, &facts)?;
         self.printer.say(&crate::report::findings::headline(&verdict));
         Ok((facts, entry))
     }

@@ -6,6 +6,7 @@ use super::args::{SummaryFormat, VerifyArgs};
 use super::audit;
 use super::exit::{Exit, usage};
 use super::printer::Printer;
+use super::rest::Patience;
 use super::serve::DB_DEFAULT;
 use crate::bundle::{self, Bundle, RunFacts};
 use crate::coupon::CouponId;
@@ -36,12 +37,13 @@ struct Judged {
 
 /// Judges, prints, and tells the verdict as exit code.
 pub(super) async fn verify(args: &VerifyArgs, printer: Printer) -> anyhow::Result<Exit> {
+    let patience = Patience::new(&args.rest, printer);
     let judged = match subject(args, printer)? {
-        Subject::Database => vec![database_alone(args).await?],
+        Subject::Database => vec![database_alone(args, patience).await?],
         Subject::Runs(bundles) => {
             let mut judged = Vec::new();
             for bundle in bundles {
-                judged.push(run(&bundle, args, printer).await?);
+                judged.push(run(&bundle, args, (patience, printer)).await?);
             }
             judged
         }
@@ -93,26 +95,32 @@ fn subject(args: &VerifyArgs, printer: Printer) -> anyhow::Result<Subject> {
     Ok(Subject::Runs(bundles))
 }
 
-async fn database_alone(args: &VerifyArgs) -> anyhow::Result<Judged> {
+async fn database_alone(args: &VerifyArgs, patience: Patience) -> anyhow::Result<Judged> {
     let store = open(args.db.as_deref().unwrap_or(DB_DEFAULT)).await?;
-    let books = audit::database_alone(&store, CouponId(args.coupon)).await?;
+    let verdict = audit::database_alone(&store, CouponId(args.coupon), patience).await?;
     store.close().await;
-    let verdict = crate::verify::audit(&books);
     Ok(Judged { heading: String::new(), verdict, expect: Expect::Pass })
 }
 
 /// Closes the books of `bundle` where they are open, judges them, and draws its report again.
-async fn run(bundle: &Bundle, args: &VerifyArgs, printer: Printer) -> anyhow::Result<Judged> {
+/// Where they are closed no database is asked: the same bundle gives the same verdict.
+async fn run(
+    bundle: &Bundle,
+    args: &VerifyArgs,
+    (patience, printer): (Patience, Printer),
+) -> anyhow::Result<Judged> {
     let folder = bundle.path().display().to_string();
     let facts: RunFacts = bundle.read_json(bundle::RUN).map_err(usage)?;
-    if bundle.closed() {
+    let (verdict, _) = if bundle.closed() {
         printer.say(&format!("judging {folder} with the books stored in it"));
+        audit::conclude(bundle, &facts)?
     } else {
         let store = open(&database_of(bundle, args)).await?;
-        audit::close_books(bundle, &store, CouponId(facts.coupon)).await?;
+        audit::close_books(bundle, &store, CouponId(facts.coupon), patience).await?;
+        let concluded = audit::conclude_guarded(bundle, &facts, &store, patience).await?;
         store.close().await;
-    }
-    let (verdict, _) = audit::conclude(bundle, &facts)?;
+        concluded
+    };
     Ok(Judged { heading: folder, verdict, expect: facts.expect })
 }
 

@@ -2,10 +2,12 @@
 //!
 //! [`Report`] is the one document of a run (`report.json`); every drawing is made from it alone:
 //! `comparison.rs` (strategies side by side), `summary.rs` (one load), `findings.rs` (one verdict),
-//! all on the same `table.rs`. Printing is `cli`'s.
+//! all on the same `table.rs`. Printing is `cli`'s. `history/` stands apart: it tells the books of
+//! a run themselves, in the words of other people's checkers.
 
 pub mod comparison;
 pub mod findings;
+pub mod history;
 pub mod summary;
 pub mod table;
 pub mod units;

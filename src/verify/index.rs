@@ -9,7 +9,7 @@ use crate::ledger::request::Request;
 ///
 /// Requests named after run, VU and iteration are found by these numbers: each VU's attempts are
 /// in the order of its iterations as a rule, so that the position is the iteration.
-pub(super) struct Index<'a> {
+pub(crate) struct Index<'a> {
     run: &'a str,
     /// For each VU: (iteration, first attempt), by ascending iteration.
     own: HashMap<u32, Vec<(u32, u32)>>,
@@ -18,7 +18,7 @@ pub(super) struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
-    pub(super) fn new(attempts: &'a Attempts) -> Self {
+    pub(crate) fn new(attempts: &'a Attempts) -> Self {
         let mut index = Self {
             run: attempts.run(),
             own: HashMap::new(),
@@ -50,12 +50,12 @@ impl<'a> Index<'a> {
     }
 
     /// Whether any request was sent more than once.
-    pub(super) fn has_repeats(&self) -> bool {
+    pub(crate) fn has_repeats(&self) -> bool {
         self.repeats
     }
 
     /// The first attempt of the same request; itself where it has no name.
-    pub(super) fn leader(&self, attempt: AttemptRef<'a>) -> usize {
+    pub(crate) fn leader(&self, attempt: AttemptRef<'a>) -> usize {
         if !self.repeats {
             return attempt.index();
         }
@@ -63,7 +63,7 @@ impl<'a> Index<'a> {
     }
 
     /// The first attempt of a request.
-    pub(super) fn find(&self, request: Request<'_>) -> Option<usize> {
+    pub(crate) fn find(&self, request: Request<'_>) -> Option<usize> {
         let text;
         let request = match request {
             Request::Own { run, .. } if run == self.run => request,

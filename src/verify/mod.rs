@@ -11,7 +11,7 @@ mod causes;
 mod checks;
 mod exclusion;
 mod fairness;
-mod index;
+pub(crate) mod index;
 pub mod monitor;
 pub mod order;
 mod promises;
@@ -56,6 +56,9 @@ pub struct Books {
     pub attempts: Option<Attempts>,
     /// Whether every attempt is in `attempts`: false after the load itself was killed.
     pub ledger_complete: bool,
+    /// Why `after` and `rows` are not those of a service at rest, as a clause; `None` where they
+    /// are, or where nobody looked. What could still be healed is UNKNOWN then.
+    pub unsettled: Option<String>,
     /// When the run began, in µs since the Unix epoch, by the load's wall clock.
     pub began_unix_us: Option<u64>,
     /// What was read on the side during the run.

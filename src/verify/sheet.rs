@@ -145,6 +145,9 @@ impl<'a> Sheet<'a> {
             earlier = Listed { all: Some(all), places };
             Listed { all: Some(all), places: run }
         });
+        if let Some(text) = &books.unsettled {
+            flaw.get_or_insert_with(|| Flaw::Moving(text.clone()));
+        }
         let counted = books.after.as_ref().map(|after| {
             i128::from(after.issued) - books.before.as_ref().map_or(0, |b| i128::from(b.issued))
         });

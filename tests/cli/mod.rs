@@ -5,9 +5,11 @@
 mod crowd;
 mod evidence;
 mod help;
+mod histories;
 mod interrupt;
 mod killed;
 mod mistakes;
+mod rest;
 mod run;
 mod secrets;
 mod story;

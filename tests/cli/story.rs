@@ -36,7 +36,7 @@ fn three_commands_in_one_folder() {
 
     let data = place.call(&["verify", "--format", "json"]).code(0).json();
     assert_eq!((&data["schema"], &data["verdict"]), (&"cplock.verdict/1".into(), &"PASS".into()));
-    assert_eq!(data["evidence"]["level"], "E1");
+    assert_eq!(data["evidence"]["level"], "E2");
     assert_eq!(data["counts"]["attempts"], asked);
     assert_eq!(data, json(&bundle.join("verdict.json")));
 

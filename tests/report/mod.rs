@@ -1,5 +1,7 @@
 //! `report` from outside: pages with the published runs' numbers, in every look.
 
+mod histories;
+
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 

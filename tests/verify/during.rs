@@ -4,7 +4,7 @@
 use super::{Books, attempt, audit, failed, request, ruling, sound, stock};
 use cplock::ledger::locks::{self, Done, Fate, Granted, LockLog, Release};
 use cplock::ledger::probes::{About, Own, Probe, Probes, Saw};
-use cplock::ledger::{Attempt, Doubt, Outcome, Refusal};
+use cplock::ledger::{Attempt, Doubt, Facts, Outcome, Refusal};
 use cplock::verify::{Counter, Pipeline, Ruling, Verdict};
 
 const DUPLICATE: Outcome = Outcome::Refused(Refusal::Duplicate);
@@ -88,7 +88,7 @@ fn numbers_are_handed_out_once_and_in_order() {
     // The one of unknown outcome took it.
     let mut explained = numbered(9);
     let unknown = &mut attempts(&mut explained)[4];
-    (unknown.outcome, unknown.facts) = (Outcome::Unknown(Doubt::Reset), Default::default());
+    (unknown.outcome, unknown.facts) = (Outcome::Unknown(Doubt::Reset), Facts::default());
     assert_eq!(ruling(&audit(&explained), "V15"), Ruling::Pass);
 }
 

@@ -229,3 +229,31 @@ fn the_document_is_stable_and_reads_back() {
     let read: Verdict = serde_json::from_str(&text).expect("reads back");
     assert_eq!(read, audit(&books));
 }
+
+/// Goal: books of a service that was not at rest prove only what more rows could not heal; a
+/// contradiction in the evidence weighs more than that.
+#[test]
+fn what_was_not_at_rest_is_final_or_unknown() {
+    let judge = |mut books: super::Books, coupon: i64| {
+        if let Some(before) = &mut books.before {
+            before.coupon.0 = coupon;
+        }
+        let mut books = books.of_run("r");
+        books.unsettled = Some("the service was still moving".to_owned());
+        cplock::verify::audit(&books)
+    };
+    let sound = || sound(20, 20, 5);
+    let verdict = judge(sound(), 1);
+    assert_eq!(verdict.verdict, Ruling::Unknown);
+    assert_eq!(verdict.evidence.flaw.as_deref(), Some("the service was still moving"));
+    assert!(failed(&verdict).is_empty());
+    assert_eq!(ruling(&verdict, "V01"), Ruling::Unknown);
+
+    let mut books = sound();
+    books.rows.as_mut().expect("sound").push(row(21));
+    books.after = Some(stock(20, 0, 21, 21));
+    let oversold = judge(books.clone(), 1);
+    assert_eq!(ruling(&oversold, "V03"), Ruling::Fail, "more rows only make it worse");
+    assert_eq!(ruling(&oversold, "V01"), Ruling::Unknown, "the stock may still follow");
+    assert_eq!(ruling(&judge(books, 2), "V03"), Ruling::Unknown, "two coupons' readings");
+}
