@@ -70,7 +70,7 @@ fn a_run_is_interrupted_by(signal: &str) {
     assert_eq!((&measured["attempts"], &measured["interrupted"]), (&asked.into(), &true.into()));
     assert_eq!(
         (&verdict["verdict"], &verdict["evidence"]["level"]),
-        (&"PASS".into(), &"E1".into())
+        (&"PASS".into(), &"E2".into())
     );
     assert_eq!(verdict["counts"]["attempts"], asked);
     let log = fs::read_to_string(part.join("server.log")).unwrap();
