@@ -7,6 +7,7 @@
 mod account;
 pub mod auth;
 pub mod entrance;
+mod flawed;
 pub mod metrics;
 pub mod reply;
 pub mod routes;

@@ -304,6 +304,10 @@ impl Claims {
             ("granted_us", claim.granted_us()),
             ("commit_sent_us", told.commit_sent_us),
             ("committed_us", told.committed_us),
+        ])?;
+        // A commit after the release is wrong of the service, not of its log.
+        in_order(&[
+            ("granted_us", claim.granted_us()),
             ("release_sent_us", Some(told.release_sent_us)),
             ("released_us", Some(told.released_us)),
         ])?;
