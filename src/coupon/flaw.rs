@@ -228,6 +228,8 @@ pub(super) struct Memory {
     pub(super) sold: [i64; 2],
     /// The newest acknowledged claim.
     pub(super) last: Option<(UserId, Written)>,
+    /// The newest one of another user than that.
+    pub(super) other: Option<(UserId, Written)>,
     /// The newest rows, oldest first.
     pub(super) rows: VecDeque<(CouponId, i64)>,
     /// What was last shown of a coupon, and when it was read.

@@ -11,7 +11,7 @@ use super::statements;
 use super::store::{Coupon, Store, now_us, write_back};
 use super::{
     Claim, CouponId, GrantFacts, IssueError, IssuedRow, Receipt, Step, StoreError, Tell, Work,
-    WriteMode, Written,
+    Written,
 };
 use crate::lock::Lease;
 
@@ -87,7 +87,11 @@ impl Planted {
 
     /// Makes `written` the newest acknowledged claim, and tells which was before it.
     pub fn newest(&self, claim: &Claim, written: Written) -> Option<Written> {
-        let before = self.memory().last.replace((claim.user, written));
+        let mut memory = self.memory();
+        let before = memory.last.replace((claim.user, written));
+        if before.is_some_and(|(user, _)| user != claim.user) {
+            memory.other = before;
+        }
         before.map(|(_, written)| written)
     }
 
@@ -176,13 +180,18 @@ impl Planted {
                 }
                 Err(StoreError::Duplicate("this user has asked before".to_owned()))
             }
-            Flaw::SharedReplay if self.strikes() => {
+            Flaw::SharedReplay => {
                 let mut memory = self.memory();
-                let other = memory.last.filter(|(user, _)| *user != claim.user);
-                let Some((_, written)) = other else { return Ok(()) };
-                memory.told.insert(claim.request.clone(), written);
-                self.manifested();
-                Err(StoreError::Duplicate("answered from the cache".to_owned()))
+                let known = [memory.last, memory.other].into_iter().flatten();
+                let other = known.into_iter().find(|(user, _)| *user != claim.user);
+                match other {
+                    Some((_, written)) if self.strikes() => {
+                        memory.told.insert(claim.request.clone(), written);
+                        self.manifested();
+                        Err(StoreError::Duplicate("answered from the cache".to_owned()))
+                    }
+                    _ => Ok(()),
+                }
             }
             _ => Ok(()),
         }
@@ -265,9 +274,8 @@ impl Planted {
         }
     }
 
-    /// After a sound write, still inside.
+    /// After a sound write, still inside. What fails here fails alone.
     async fn after(&self, store: &Store, claim: &Claim, written: Written) {
-        let plain = Work::from(WriteMode::ReadModifyWrite);
         match self.flaw() {
             Flaw::ForeignRow | Flaw::RepeatedWrite if self.strikes() => {
                 let request = match self.flaw() {
@@ -275,7 +283,7 @@ impl Planted {
                     _ => claim.request.clone(),
                 };
                 let again = Claim { request, ..claim.clone() };
-                if store.issue_one(&again, plain).await.is_ok() {
+                if insert(store, &again, &mut |_| ()).await.is_ok() {
                     self.manifested();
                 }
             }
@@ -318,12 +326,9 @@ impl Planted {
         tell: Tell<'_>,
     ) -> Result<Written, StoreError> {
         let once = store.coupon(claim.coupon).await?.one_per_user;
-        let (mut tx, quantity) = begin_stocked(store, claim.coupon).await?;
-        let args = [Arg::Int(claim.user.0), Arg::Int(claim.coupon.0)];
-        let held: Option<(i64,)> = tx.first(statements::HOLDS_ONE, &args).await?;
-        let row = write_back(&mut tx, claim, quantity).await;
-        let written = tx.finish_telling(row.map(|row| Written { row, quantity }), tell).await?;
-        if once && held.is_some() {
+        let own = store.user_rows(claim.user, 0).await?;
+        let written = insert(store, claim, tell).await?;
+        if once && own.iter().any(|row| row.coupon == claim.coupon) {
             self.manifested();
         }
         Ok(written)
@@ -401,6 +406,13 @@ async fn uncommitted(
             Err(error)
         }
     }
+}
+
+/// A row and a unit, if there is one, for whoever asks.
+async fn insert(store: &Store, claim: &Claim, tell: Tell<'_>) -> Result<Written, StoreError> {
+    let (mut tx, quantity) = begin_stocked(store, claim.coupon).await?;
+    let row = write_back(&mut tx, claim, quantity).await;
+    tx.finish_telling(row.map(|row| Written { row, quantity }), tell).await
 }
 
 /// A transaction that writes, and the quantity, which nobody else can change until its end.

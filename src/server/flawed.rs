@@ -29,8 +29,8 @@ pub(super) fn retold(
             planted.newest(claim, written);
             Ok(written)
         }
-        Flaw::WrongRow => match planted.newest(claim, written) {
-            Some(before) if planted.strikes() => {
+        Flaw::WrongRow => match (planted.newest(claim, written), planted.strikes()) {
+            (Some(before), true) => {
                 planted.manifested();
                 Ok(Written { row: before.row, ..written })
             }

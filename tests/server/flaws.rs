@@ -263,7 +263,7 @@ async fn acknowledged_and_not_there() {
         let books = broken.books().await;
         let empty: Vec<_> = acknowledged(&told).filter(|one| books.of(&one.request) == 0).collect();
         assert_eq!(empty.len(), broken.count(), "{flaw}");
-        assert!(broken.count() > 2 && broken.lost(&books) == 0, "{flaw}");
+        assert!(broken.count() > 0 && broken.lost(&books) == 0, "{flaw}");
         for one in empty.iter().filter(|_| flaw == Flaw::SharedReplay) {
             let real = acknowledged(&told)
                 .find(|other| other.row() == one.row() && books.of(&other.request) == 1);
