@@ -39,12 +39,8 @@ const UNACCEPTED_MAX: u32 = 4096;
 pub(super) async fn serve(args: &ServeArgs, printer: Printer) -> anyhow::Result<Exit> {
     let mut plan = args.server.over(ServerPlan::default());
     plan.check().map_err(usage)?;
-    let planted = planted(args)?;
-    let mut strategy = args.lock;
-    if let Some(planted) = &planted {
-        strategy = planted.flaw().strategy(strategy);
-        plan.terms = planted.flaw().terms(plan.terms);
-    }
+    let planted = planted(args, &mut plan)?;
+    let strategy = planted.as_ref().map_or(args.lock, |it| it.flaw().strategy(args.lock));
     let tokens = Tokens::new(secret()?.as_bytes());
     let listener = listen(args.listen)?;
     let address = listener.local_addr().context("cannot read the address")?;
@@ -90,8 +86,8 @@ pub(super) async fn serve(args: &ServeArgs, printer: Printer) -> anyhow::Result<
     Ok(Exit::CouldNotRun)
 }
 
-/// The flaw that was asked for twice, if any.
-fn planted(args: &ServeArgs) -> anyhow::Result<Option<Arc<Planted>>> {
+/// The flaw that was asked for twice, if any; `plan` becomes one that has room for it.
+fn planted(args: &ServeArgs, plan: &mut ServerPlan) -> anyhow::Result<Option<Arc<Planted>>> {
     let Some(flaw) = args.flaw else { return Ok(None) };
     if !args.i_want_a_broken_server {
         let what = flaw.sentence();
@@ -100,6 +96,10 @@ fn planted(args: &ServeArgs) -> anyhow::Result<Option<Arc<Planted>>> {
              --i-want-a-broken-server too"
         )));
     }
+    if plan.db.as_ref().is_some_and(|url| !url.starts_with("sqlite:")) {
+        return Err(usage(format!("--flaw {flaw} needs SQLite; give --db sqlite://FILE")));
+    }
+    plan.terms = flaw.terms(plan.terms);
     Ok(Some(Arc::new(Planted::new(flaw))))
 }
 

@@ -135,6 +135,9 @@ fn asked_for_twice() {
     assert!(end.one_line().contains("needs --i-want-a-broken-server too"), "{end:?}");
     let end = place.call(&[&serve[..], &["D05", "--i-want-a-broken-server"]].concat()).code(2);
     assert!(end.err.contains("there is D01, D02"), "{end:?}");
+    let elsewhere = ["D07", "--i-want-a-broken-server", "--db", "mysql://root@127.0.0.1:1/x"];
+    let end = place.call(&[&serve[..], &elsewhere].concat()).code(2);
+    assert!(end.one_line().contains("needs SQLite"), "{end:?}");
     assert!(!place.path("cplock.db").exists());
     let help = place.call(&["serve", "--help"]).code(0);
     assert!(!help.out.contains("flaw") && !help.out.contains("broken"));

@@ -19,6 +19,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
+use crate::lock::OwnRedis;
 use crate::support::{COUPON, SECRET, read};
 
 /// A broken service over a fresh SQLite file.
@@ -78,10 +79,12 @@ struct Setup {
     users: usize,
     once: bool,
     strategy: Strategy,
+    redis: Option<String>,
 }
 
 /// Plenty for all, ten users, the fair lock.
-const PLENTY: Setup = Setup { stock: 500, users: 10, once: false, strategy: Strategy::Fair };
+const PLENTY: Setup =
+    Setup { stock: 500, users: 10, once: false, strategy: Strategy::Fair, redis: None };
 
 impl Broken {
     async fn open(flaw: Flaw, setup: Setup) -> Self {
@@ -96,7 +99,8 @@ impl Broken {
         let users = store.add_users(count, "flaws", "no hash").await.unwrap();
         let terms = Terms { poll: Duration::from_millis(2), ..Terms::default() };
         let terms = flaw.terms(terms);
-        let lock = lock::open(flaw.strategy(setup.strategy), terms, None).await.unwrap();
+        let (strategy, redis) = (flaw.strategy(setup.strategy), setup.redis.as_deref());
+        let lock = lock::open(strategy, terms, redis).await.unwrap();
         let lock = flawed_lock::over(&planted, lock, terms);
         let desk = Desk::new(lock, store.clone(), WriteMode::ReadModifyWrite.into());
         let desk = desk.with(Some(Arc::clone(&planted)));
@@ -183,16 +187,19 @@ async fn lost_updates() {
 }
 
 /// Goal: a holder that is paused beyond its lease writes late (D16, D17) or frees another's lock
-/// (D15), and stock is lost either way.
+/// (D15, also with leases in Redis), and stock is lost either way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lapsed_leases() {
-    for (flaw, strategy) in [
-        (Flaw::OwnerlessUnlock, Strategy::Fair),
-        (Flaw::OwnerlessUnlock, Strategy::Spin),
-        (Flaw::ShortLease, Strategy::Spin),
-        (Flaw::UncheckedToken, Strategy::Spin),
+    let server = OwnRedis::start(false);
+    for (flaw, strategy, redis) in [
+        (Flaw::OwnerlessUnlock, Strategy::Fair, None),
+        (Flaw::OwnerlessUnlock, Strategy::Spin, None),
+        (Flaw::OwnerlessUnlock, Strategy::Fair, Some(server.url())),
+        (Flaw::OwnerlessUnlock, Strategy::Spin, Some(server.url())),
+        (Flaw::ShortLease, Strategy::Spin, None),
+        (Flaw::UncheckedToken, Strategy::Spin, None),
     ] {
-        let broken = Broken::open(flaw, Setup { strategy, ..PLENTY }).await;
+        let broken = Broken::open(flaw, Setup { strategy, redis, ..PLENTY }).await;
         let told = broken.crowd(10, 4).await;
         let books = broken.books().await;
         assert_eq!(acknowledged(&told).count(), books.rows.len(), "{flaw}");
