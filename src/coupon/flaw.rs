@@ -49,8 +49,8 @@ pub enum Flaw {
     /// D07: committed, then an exception that is answered as sold out. Bites in the reply; counts
     /// such answers.
     CommitToldSoldOut,
-    /// D08: answered 200 before the commit, which is then a rollback. Bites at the desk; counts
-    /// rollbacks.
+    /// D08: answered 200 before the commit, which is then a rollback; the told row may become the
+    /// next claim's. Bites at the desk; counts rollbacks.
     ToldThenRolledBack,
     /// D09: a deadlock victim is swallowed and answered 200. Bites at the desk; counts such
     /// answers.
@@ -62,7 +62,8 @@ pub enum Flaw {
     /// units that nobody got.
     LeakedUnit,
     /// D14: "this user has asked" is remembered before the stock is looked at, so a user who was
-    /// told sold out is told duplicate next. Bites at the desk; counts such answers.
+    /// told sold out is told duplicate next. Bites at the desk; counts such answers, exactly while
+    /// no user asks twice at once.
     EarlyMarker,
     /// D15: the lock is unlocked without saying by whom: a holder that was paused beyond its lease
     /// frees the next one's. Bites in the lock; counts foreign unlocks.
@@ -94,8 +95,8 @@ pub enum Flaw {
     /// D31: the last ten acknowledged rows are lost at shutdown. Bites when the server stops;
     /// counts those rows.
     LostBatch,
-    /// D32: a lost decrement, ten claims later a leaked one, so that the sum is right. Bites at
-    /// the desk; counts both.
+    /// D32: a lost decrement, ten claims later a leaked one, so that the sum is right in the end,
+    /// as long as there is stock. Bites at the desk; counts both.
     CancellingErrors,
 }
 
@@ -179,7 +180,7 @@ impl Flaw {
     /// The terms that it really has: a flaw of leases makes them short.
     #[must_use]
     pub fn terms(self, asked: Terms) -> Terms {
-        let lease = if self.pauses() { asked.lease.min(SHORT_LEASE) } else { asked.lease };
+        let lease = if self.pauses() { SHORT_LEASE } else { asked.lease };
         Terms { lease, ..asked }
     }
 

@@ -55,7 +55,11 @@ impl Planted {
             Flaw::CancellingErrors => {
                 let owed = self.memory().owed.take();
                 match owed {
-                    Some(coupon) => self.leak(store, coupon).await,
+                    Some(coupon) => match self.leak(store, coupon).await {
+                        // Nothing left to leak: what was lost has been sold again.
+                        Err(StoreError::SoldOut(_)) => Ok(()),
+                        done => done,
+                    },
                     None => Ok(()),
                 }
             }
@@ -171,8 +175,9 @@ impl Planted {
                 Ok(())
             }
             Flaw::EarlyMarker => {
-                let Some(owns) = self.memory().marked.get(&claim.user).copied() else {
-                    self.memory().marked.insert(claim.user, false);
+                let mut memory = self.memory();
+                let Some(owns) = memory.marked.get(&claim.user).copied() else {
+                    memory.marked.insert(claim.user, false);
                     return Ok(());
                 };
                 if !owns {
