@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::rest::SHORTEST;
 use crate::coupon::WriteMode;
+use crate::coupon::flaw::Flaw;
 use crate::lock::{Strategy, Terms};
 use crate::report::history::History;
 use crate::scenario::{ServerPlan, Stage, UserMode, duration_text};
@@ -159,6 +160,12 @@ pub(super) struct ServeArgs {
     /// Stop when stdin is closed: how `run` makes sure that no server outlives it
     #[arg(long, hide = true)]
     pub(super) until_stdin_closes: bool,
+    /// Be wrong on purpose in this way, for testing whoever judges a service; see `coupon::flaw`
+    #[arg(long, hide = true, value_name = "CODE")]
+    pub(super) flaw: Option<Flaw>,
+    /// Without this, --flaw is refused
+    #[arg(long, hide = true)]
+    pub(super) i_want_a_broken_server: bool,
 }
 
 /// `cplock load`.

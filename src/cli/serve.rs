@@ -10,10 +10,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::args::ServeArgs;
 use super::exit::{Exit, usage};
 use super::printer::Printer;
+use crate::coupon::flaw::Planted;
 use crate::coupon::issue::Desk;
 use crate::coupon::store::Store;
-use crate::coupon::{CouponId, Work};
+use crate::coupon::{CouponId, Work, flawed_lock};
 use crate::ledger::locks;
+use crate::lock::Strategy;
 use crate::scenario::ServerPlan;
 use crate::server::auth::{self, Tokens};
 use crate::server::{App, Limits};
@@ -35,23 +37,31 @@ const UNACCEPTED_MAX: u32 = 4096;
 
 /// Serves until SIGINT or SIGTERM, then drains.
 pub(super) async fn serve(args: &ServeArgs, printer: Printer) -> anyhow::Result<Exit> {
-    let plan = args.server.over(ServerPlan::default());
+    let mut plan = args.server.over(ServerPlan::default());
     plan.check().map_err(usage)?;
+    let planted = planted(args, &mut plan)?;
+    let strategy = planted.as_ref().map_or(args.lock, |it| it.flaw().strategy(args.lock));
     let tokens = Tokens::new(secret()?.as_bytes());
     let listener = listen(args.listen)?;
     let address = listener.local_addr().context("cannot read the address")?;
-    let log = lock_log(args, &plan, address)?;
-    let lock = lock::open(args.lock, plan.terms, plan.redis.as_deref()).await?;
+    let log = lock_log(args, strategy, &plan, address)?;
+    let mut lock = lock::open(strategy, plan.terms, plan.redis.as_deref()).await?;
     // Last, once all else works: this is what deletes rows.
     let store = open_store(plan.db.as_deref().unwrap_or(DB_DEFAULT), plan.db_pool).await?;
     stock(&store, args, printer).await?;
-    let desk = Desk::new(lock, store.clone(), Work { write: args.write, gap: plan.gap });
+    if let Some(planted) = &planted {
+        planted.prepare(&store).await?;
+        lock = flawed_lock::over(planted, lock, plan.terms);
+    }
+    let work = Work { write: args.write, gap: plan.gap };
+    let desk = Desk::new(lock, store.clone(), work).with(planted.clone());
     let app = App::logged(desk, tokens, plan.workers, limits(), log.clone());
     warn_beyond_loopback(args.listen, printer);
+    warn_of(planted.as_deref(), printer);
     printer.data(&format!("listening on http://{address}"))?;
     printer.say(&format!(
         "lock {}, write mode {}, {} workers, {} connections to {}, leases in {}; Ctrl-C stops",
-        args.lock,
+        strategy,
         args.write.name(),
         plan.workers,
         plan.db_pool,
@@ -59,6 +69,11 @@ pub(super) async fn serve(args: &ServeArgs, printer: Printer) -> anyhow::Result<
         plan.redis.as_deref().map_or("this process".to_owned(), crate::address::redacted),
     ));
     let drained = server::serve(listener, app.clone(), stop_asked(args.until_stdin_closes)).await;
+    if let Some(planted) = planted {
+        planted.shut_down(&store).await?;
+        let (flaw, times) = (planted.flaw(), planted.manifestations());
+        printer.complain(&format!("flaw {flaw} manifested {times} times"));
+    }
     store.close().await;
     if let Some(log) = log.filter(|_| drained) {
         log.finish()?;
@@ -71,16 +86,34 @@ pub(super) async fn serve(args: &ServeArgs, printer: Printer) -> anyhow::Result<
     Ok(Exit::CouldNotRun)
 }
 
+/// The flaw that was asked for twice, if any; `plan` becomes one that has room for it.
+fn planted(args: &ServeArgs, plan: &mut ServerPlan) -> anyhow::Result<Option<Arc<Planted>>> {
+    let Some(flaw) = args.flaw else { return Ok(None) };
+    if !args.i_want_a_broken_server {
+        let what = flaw.sentence();
+        return Err(usage(format!(
+            "--flaw {flaw} breaks the server on purpose ({what}); it needs \
+             --i-want-a-broken-server too"
+        )));
+    }
+    if plan.db.as_ref().is_some_and(|url| !url.starts_with("sqlite:")) {
+        return Err(usage(format!("--flaw {flaw} needs SQLite; give --db sqlite://FILE")));
+    }
+    plan.terms = flaw.terms(plan.terms);
+    Ok(Some(Arc::new(Planted::new(flaw))))
+}
+
 /// The lock log, where one is asked for.
 fn lock_log(
     args: &ServeArgs,
+    strategy: Strategy,
     plan: &ServerPlan,
     address: SocketAddr,
 ) -> anyhow::Result<Option<Arc<locks::Writer>>> {
     let Some(path) = &args.lock_log else { return Ok(None) };
     let about = locks::About {
         process: address.to_string(),
-        strategy: args.lock.name().to_owned(),
+        strategy: strategy.name().to_owned(),
         lease_us: locks::micros(plan.terms.lease),
         wait_us: locks::micros(plan.terms.wait),
     };
@@ -154,6 +187,13 @@ fn warn_beyond_loopback(address: SocketAddr, printer: Printer) {
             "warning: {address} can be reached from other machines; this laboratory server is not \
              hardened for that, prefer 127.0.0.1"
         ));
+    }
+}
+
+fn warn_of(planted: Option<&Planted>, printer: Printer) {
+    if let Some(flaw) = planted.map(Planted::flaw) {
+        let what = flaw.sentence();
+        printer.complain(&format!("warning: this server is broken on purpose, {flaw}: {what}"));
     }
 }
 

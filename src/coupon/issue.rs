@@ -6,15 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::flaw::Planted;
 use super::store::Store;
-use super::{Claim, GrantFacts, IssueError, Receipt, Step, Tell, Work};
-use crate::lock::{Lock, Release};
+use super::{Claim, GrantFacts, IssueError, Receipt, Step, StoreError, Tell, Work, Written};
+use crate::lock::{Lease, Lock, Release};
 
 /// Where claims are answered: one lock, one store, one way to work.
 pub struct Desk {
     lock: Arc<dyn Lock>,
     store: Store,
-    work: Work,
+    pub(super) work: Work,
+    /// What is wrong with this desk, on purpose; nothing but in tests of judges.
+    planted: Option<Arc<Planted>>,
     /// Grants so far. The next one is stamped with one more.
     grants: AtomicU64,
     /// Asks so far: makes each ask's name unique, whatever the client called its claim.
@@ -38,7 +41,20 @@ pub struct Denied {
 impl Desk {
     /// A desk that has granted nothing yet.
     pub fn new(lock: Arc<dyn Lock>, store: Store, work: Work) -> Self {
-        Self { lock, store, work, grants: AtomicU64::new(0), asks: AtomicU64::new(0) }
+        let (grants, asks) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { lock, store, work, planted: None, grants, asks }
+    }
+
+    /// The same desk with a flaw, if there is one. Its lock is to be made with
+    /// [`flawed_lock::over`](super::flawed_lock::over).
+    #[must_use]
+    pub fn with(self, planted: Option<Arc<Planted>>) -> Self {
+        Self { planted, ..self }
+    }
+
+    /// The flaw of this desk, if it has one.
+    pub fn planted(&self) -> Option<&Planted> {
+        self.planted.as_deref()
     }
 
     /// The store behind the desk, for everything that moves no unit.
@@ -64,6 +80,21 @@ impl Desk {
     /// # Errors
     /// As there.
     pub async fn issue_telling(&self, claim: &Claim, tell: Tell<'_>) -> Result<Receipt, Denied> {
+        if let Some(planted) = &self.planted {
+            return planted.issue(self, claim, tell).await;
+        }
+        let (lease, grant) = self.enter(claim, tell).await?;
+        // Committed, or rolled back, when this returns: only then may somebody else enter.
+        let result = self.store.issue_telling(claim, self.work, tell).await;
+        self.leave(lease, grant, result, tell).await
+    }
+
+    /// Waits for the lock.
+    pub(super) async fn enter(
+        &self,
+        claim: &Claim,
+        tell: Tell<'_>,
+    ) -> Result<(Lease, GrantFacts), Denied> {
         // Two claims that carry the same client-made name must not share one grant.
         let ask = format!("{}#{}", claim.request, self.asks.fetch_add(1, Ordering::Relaxed));
         tell(Step::Asked);
@@ -74,21 +105,28 @@ impl Desk {
                 return Err(Denied { error, grant: None, hold: Duration::ZERO, release: None });
             }
         };
-        let granted_at = lease.granted_at;
         let grant = GrantFacts {
             grant: self.grants.fetch_add(1, Ordering::Relaxed) + 1,
             ticket: lease.ticket,
             token: lease.token,
             waited: lease.waited,
         };
-        tell(Step::Granted(grant, granted_at));
+        tell(Step::Granted(grant, lease.granted_at));
+        Ok((lease, grant))
+    }
 
-        // Committed, or rolled back, when this returns: only then may somebody else enter.
-        let result = self.store.issue_telling(claim, self.work, tell).await;
+    /// Hands the lock back, and sums up.
+    pub(super) async fn leave(
+        &self,
+        lease: Lease,
+        grant: GrantFacts,
+        result: Result<Written, StoreError>,
+        tell: Tell<'_>,
+    ) -> Result<Receipt, Denied> {
+        let granted_at = lease.granted_at;
         tell(Step::ReleaseSent);
         let release = self.lock.release(lease).await;
         tell(Step::Released(release));
-
         let hold = granted_at.elapsed();
         match result {
             Ok(written) => Ok(Receipt { written, grant, hold, release }),

@@ -1,14 +1,18 @@
 //! What is issued: ids, claims, receipts, and the words for what a store can say.
 //!
 //! The store itself is in `store.rs` and its siblings; the one flow that moves a unit under a lock
-//! is in `issue.rs`. HTTP is not known here.
+//! is in `issue.rs`. HTTP is not known here. `flaw.rs`, `flawed.rs` and `flawed_lock.rs` break a
+//! server on purpose, for testing its judges.
 
+pub mod flaw;
+pub mod flawed_lock;
 pub mod issue;
 pub mod store;
 pub mod users;
 
 mod db;
 mod fault;
+mod flawed;
 mod open;
 mod statements;
 mod tables;

@@ -23,6 +23,16 @@ pub(super) const WRITE_QUANTITY: &str = "UPDATE coupons SET quantity = $1 WHERE 
 /// Forgets the units of one coupon.
 pub(super) const DELETE_ISSUED: &str = "DELETE FROM user_coupon WHERE coupon_id = $1";
 
+/// Planted flaws only: loses one row.
+pub(super) const DELETE_ROW: &str = "DELETE FROM user_coupon WHERE user_coupon_id = $1";
+
+/// Planted flaws only: one unit back.
+pub(super) const INCREMENT: &str =
+    "UPDATE coupons SET quantity = quantity + 1 WHERE coupon_id = $1";
+
+/// Planted flaws only, SQLite: `user_coupon` without its key on the request id.
+pub(super) const SCHEMA_UNKEYED: &str = include_str!("schema/unkeyed.sql");
+
 /// Forgets one coupon.
 pub(super) const DELETE_COUPON: &str = "DELETE FROM coupons WHERE coupon_id = $1";
 

@@ -207,6 +207,18 @@ impl Store {
         gap: Duration,
         tell: Tell<'_>,
     ) -> Result<Written, StoreError> {
+        let (mut tx, quantity) = self.read_for_write(claim, gap).await?;
+        let written =
+            write_back(&mut tx, claim, quantity).await.map(|row| Written { row, quantity });
+        tx.finish_telling(written, tell).await
+    }
+
+    /// The first half: a transaction that may write, and the quantity that was read, once, before.
+    pub(super) async fn read_for_write(
+        &self,
+        claim: &Claim,
+        gap: Duration,
+    ) -> Result<(Tx, i64), StoreError> {
         let mut tx = self.db.begin(Intent::Read).await?;
         let quantity = match look(&mut tx, claim).await {
             Ok(quantity) => quantity,
@@ -222,9 +234,7 @@ impl Store {
             tx.rollback().await;
             tx = self.db.begin(Intent::Write).await?;
         }
-        let written =
-            write_back(&mut tx, claim, quantity).await.map(|row| Written { row, quantity });
-        tx.finish_telling(written, tell).await
+        Ok((tx, quantity))
     }
 }
 
@@ -281,7 +291,11 @@ async fn look(tx: &mut Tx, claim: &Claim) -> Result<i64, StoreError> {
 }
 
 /// The row, then the quantity that was read, less one.
-async fn write_back(tx: &mut Tx, claim: &Claim, quantity: i64) -> Result<i64, StoreError> {
+pub(super) async fn write_back(
+    tx: &mut Tx,
+    claim: &Claim,
+    quantity: i64,
+) -> Result<i64, StoreError> {
     let issued = [
         Arg::Int(claim.user.0),
         Arg::Int(claim.coupon.0),
@@ -301,7 +315,7 @@ async fn write_back(tx: &mut Tx, claim: &Claim, quantity: i64) -> Result<i64, St
 }
 
 /// Microseconds since the Unix epoch, this machine's clock; 0 before it.
-fn now_us() -> i64 {
+pub(super) fn now_us() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

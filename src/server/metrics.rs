@@ -63,8 +63,9 @@ impl Metrics {
         self.hold_us.fetch_add(micros(hold), Relaxed);
     }
 
-    /// Prometheus text, version 0.0.4. `inside` is the number of claims being worked on.
-    pub fn text(&self, inside: u64) -> String {
+    /// Prometheus text, version 0.0.4. `inside` is the number of claims being worked on, `flaw`
+    /// how often a planted flaw came out, if there is one.
+    pub fn text(&self, inside: u64, flaw: Option<u64>) -> String {
         let mut out = String::new();
         let mut line = |name: &str, kind: &str, help: &str, rows: &[(String, String)]| {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -96,6 +97,10 @@ impl Metrics {
             let micros = total.load(Relaxed);
             let seconds = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
             line(name, "counter", help, &[(String::new(), seconds)]);
+        }
+        if let Some(times) = flaw {
+            let help = "How often the planted flaw came out.";
+            line("cplock_flaw_manifestations_total", "counter", help, &plain(times));
         }
         out
     }

@@ -2,11 +2,13 @@
 //!
 //! The door of the room: settings, and the accept loop with its limits. Handlers are in
 //! `routes.rs`, statuses in `reply.rs`, the claim's way to the lock in `entrance.rs`, what the lock
-//! log is told of it in `account.rs`.
+//! log is told of it in `account.rs`. For testers there are servers that are wrong on purpose:
+//! `coupon/flaw.rs` says how, `flawed.rs` what it does to replies.
 
 mod account;
 pub mod auth;
 pub mod entrance;
+mod flawed;
 pub mod metrics;
 pub mod reply;
 pub mod routes;

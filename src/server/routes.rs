@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::Limits;
 use super::auth::{self, TokenError, Tokens};
 use super::entrance::{Answer, Entrance, NoAnswer};
+use super::flawed;
 use super::metrics::Metrics;
 use super::reply::{self, Problem, Refused};
+use crate::coupon::flaw::Planted;
 use crate::coupon::issue::Desk;
 use crate::coupon::{Claim, CouponId, StoreError, UserId};
 
@@ -181,7 +183,7 @@ async fn try_sign_in(shared: &Shared, request: Request<Body>) -> Reply {
 async fn claim(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response<Body> {
     shared.metrics.request();
     match try_claim(&shared, request).await {
-        Ok(answer) => reply_to_claim(&shared, &answer),
+        Ok((answer, claim)) => reply_to_claim(&shared, answer, &claim),
         Err(refused) => {
             shared.metrics.refused(refused.problem);
             reply::refused(&refused)
@@ -189,13 +191,17 @@ async fn claim(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Res
     }
 }
 
-async fn try_claim(shared: &Shared, request: Request<Body>) -> Result<(Answer, i64), Refused> {
+async fn try_claim(shared: &Shared, request: Request<Body>) -> Result<(Answer, Claimed), Refused> {
     let user = user_of(shared, request.headers())?;
     let request_id = request_id(shared, request.headers())?;
     let form: ClaimBody = body(shared, request.into_body()).await?;
     let claim = Claim { user, coupon: CouponId(form.coupon_id), request: request_id };
+    let claimed = Claimed {
+        coupon: claim.coupon,
+        flawed: shared.desk.planted().is_some().then(|| claim.clone()),
+    };
     match shared.entrance.enter(claim).await {
-        Ok(answer) => Ok((answer, form.coupon_id)),
+        Ok(answer) => Ok((answer, claimed)),
         Err(NoAnswer::Closed) => {
             Err(Refused::new(Problem::ShuttingDown, "the server is draining; nothing was written"))
         }
@@ -205,21 +211,35 @@ async fn try_claim(shared: &Shared, request: Request<Body>) -> Result<(Answer, i
     }
 }
 
-fn reply_to_claim(shared: &Shared, (answer, coupon): &(Answer, i64)) -> Response<Body> {
-    let (mut response, grant, hold) = match &answer.result {
-        Ok(receipt) => {
+/// What is kept of a claim while it is inside.
+struct Claimed {
+    coupon: CouponId,
+    /// The whole claim, where a planted flaw may want to see it.
+    flawed: Option<Claim>,
+}
+
+fn reply_to_claim(shared: &Shared, answer: Answer, claimed: &Claimed) -> Response<Body> {
+    let (told, grant, hold) = match answer.result {
+        Ok(receipt) => (Ok(receipt.written), Some(receipt.grant), receipt.hold),
+        Err(denied) => (Err(Refused::from(&denied.error)), denied.grant, denied.hold),
+    };
+    let told = match (shared.desk.planted(), &claimed.flawed) {
+        (Some(planted), Some(claim)) => flawed::retold(planted, claim, told),
+        _ => told,
+    };
+    let mut response = match told {
+        Ok(written) => {
             shared.metrics.acknowledged();
             let data = ReceiptData {
-                user_coupon_id: receipt.written.row,
-                coupon_id: *coupon,
-                quantity: receipt.written.quantity,
+                user_coupon_id: written.row,
+                coupon_id: claimed.coupon.0,
+                quantity: written.quantity,
             };
-            (reply::ok("issued", data), Some(receipt.grant), receipt.hold)
+            reply::ok("issued", data)
         }
-        Err(denied) => {
-            let refused = Refused::from(&denied.error);
+        Err(refused) => {
             shared.metrics.refused(refused.problem);
-            (reply::refused(&refused), denied.grant, denied.hold)
+            reply::refused(&refused)
         }
     };
     if let Some(grant) = grant {
@@ -235,7 +255,10 @@ async fn own_coupons(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> R
 
 async fn try_own_coupons(shared: &Shared, headers: &HeaderMap) -> Reply {
     let user = user_of(shared, headers)?;
-    let rows = shared.desk.store().user_rows(user, 0).await.map_err(|e| Refused::from(&e))?;
+    let mut rows = shared.desk.store().user_rows(user, 0).await.map_err(|e| Refused::from(&e))?;
+    if let Some(planted) = shared.desk.planted() {
+        planted.lagging(&mut rows);
+    }
     let own: Vec<OwnCoupon> = rows
         .into_iter()
         .map(|row| OwnCoupon {
@@ -262,7 +285,10 @@ async fn try_coupon(shared: &Shared, id: &str, with_rows: bool) -> Reply {
         Refused::new(Problem::BadRequest, "the coupon id in the path must be a whole number")
     })?;
     let store = shared.desk.store();
-    let coupon = store.coupon(id).await.map_err(|e| Refused::from(&e))?;
+    let mut coupon = store.coupon(id).await.map_err(|e| Refused::from(&e))?;
+    if let Some(planted) = shared.desk.planted() {
+        planted.cached(&mut coupon);
+    }
     let mut data = CouponData {
         coupon_id: id.0,
         name: coupon.name,
@@ -283,7 +309,8 @@ async fn health() -> Response<Body> {
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response<Body> {
-    reply::text(shared.metrics.text(shared.entrance.inside()))
+    let flaw = shared.desk.planted().map(Planted::manifestations);
+    reply::text(shared.metrics.text(shared.entrance.inside(), flaw))
 }
 
 /// The user whose valid token the request carries.

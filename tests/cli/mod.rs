@@ -4,6 +4,7 @@
 
 mod crowd;
 mod evidence;
+pub(crate) mod flaws;
 mod help;
 mod histories;
 mod interrupt;

@@ -192,6 +192,15 @@ fn cut_short() {
     }
 }
 
+/// Goal: a service that commits after it has released is wrong; its log is not, and says so.
+#[test]
+fn committed_after_the_release() {
+    let late = DONE.replace(":4,", ":8,").replace("\"committed_us\":5", "\"committed_us\":9");
+    let log = read_text(&format!("{HEADER}\n{GRANT}\n{late}\n")).unwrap();
+    let [claim] = &log.claims[..] else { panic!("{log:?}") };
+    assert_eq!((claim.committed_us(), claim.release_sent_us()), (Some(9), Some(6)));
+}
+
 /// Goal: each kind of wrong line is refused, with its number and the reason.
 #[test]
 fn refused() {

@@ -1,5 +1,6 @@
 //! The HTTP API without a socket: each status, the envelope, and that bad input changes nothing.
 
+mod flaws;
 mod hostile;
 
 use axum::body::Body;

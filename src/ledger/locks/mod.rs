@@ -64,7 +64,8 @@ pub struct Done<'a> {
     pub request: &'a str,
     /// Just before COMMIT was sent; `None` if it never was.
     pub commit_sent_us: Option<u64>,
-    /// When the database had confirmed the commit; `None` if it never did.
+    /// When the database had confirmed the commit; `None` if it never did. May come after the
+    /// release, in a service that is wrong.
     pub committed_us: Option<u64>,
     /// When the release began.
     pub release_sent_us: u64,
