@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use cplock::coupon::flaw::Flaw;
 use cplock::ledger::{locks, probes};
+use cplock::verify::{Ruling, Verdict};
 use serde_json::Value;
 
 use super::{Place, json};
@@ -100,8 +101,8 @@ pub(crate) fn flawed_run(flaw: Flaw, crowd: Crowd) -> FlawedRun {
     FlawedRun { _place: place, bundle, manifested }
 }
 
-/// Goal: every flaw comes out under the crowd meant for it, and leaves a bundle whose evidence is
-/// complete and can be read.
+/// Goal: every flaw comes out under the crowd meant for it, leaves a bundle whose evidence is
+/// complete and can be read, and is found by the check that names it.
 #[test]
 fn every_flaw_comes_out() {
     // Most of a run is waiting.
@@ -123,6 +124,46 @@ fn comes_out(flaw: Flaw) {
     let late = log.claims.iter().filter(|one| one.committed_us() > one.release_sent_us()).count();
     let expected = if flaw == Flaw::EarlyRelease { run.manifested } else { 0 };
     assert_eq!(late as u64, expected, "{flaw}: commits after the release");
+
+    let verdict: Verdict =
+        serde_json::from_value(json(&run.bundle.join("verdict.json"))).expect("a verdict");
+    let (id, ruling) = primary(flaw);
+    let found = verdict.finding(id).expect("a known check");
+    let failed = verdict.findings.iter().filter(|one| one.verdict == Ruling::Fail);
+    let failed: Vec<&str> = failed.map(|one| one.id.as_str()).collect();
+    assert_eq!(found.verdict, ruling, "{flaw} fails {failed:?}; {found:?}");
+    // An order that nobody promised is a remark, and the books are whole.
+    let whole = if flaw == Flaw::NewestFirst { Ruling::Pass } else { Ruling::Fail };
+    assert_eq!(verdict.verdict, whole, "{flaw} fails {failed:?}");
+}
+
+/// The check that names the flaw, and what it says.
+fn primary(flaw: Flaw) -> (&'static str, Ruling) {
+    let id = match flaw {
+        Flaw::NoLock => "V02",
+        Flaw::UnguardedDecrement => "V04",
+        Flaw::EarlyRelease | Flaw::ShortLease => "V19",
+        Flaw::UnlockedCheck => "V05",
+        Flaw::ForeignRow => "V07",
+        Flaw::CommitToldSoldOut => "V08",
+        Flaw::ToldThenRolledBack
+        | Flaw::SwallowedFailure
+        | Flaw::LostBatch
+        | Flaw::SharedReplay => "V06",
+        Flaw::RepeatedWrite => "V23",
+        Flaw::LeakedUnit => "V01",
+        Flaw::EarlyMarker => "V11",
+        Flaw::OwnerlessUnlock => "V18",
+        Flaw::UncheckedToken => "V20",
+        Flaw::CachedStock => "V16",
+        Flaw::LaggingList => "V16b",
+        Flaw::StockShards => "V13",
+        Flaw::WrongNumber => "V15",
+        Flaw::NewestFirst => return ("V22", Ruling::Warn),
+        Flaw::WrongRow => "V24",
+        Flaw::CancellingErrors => "V16",
+    };
+    (id, Ruling::Fail)
 }
 
 /// Goal: nobody gets a broken server by accident: it is asked for twice, known by name, on SQLite,
