@@ -68,7 +68,7 @@ fn quoted(text: &str) -> String {
     text.to_owned()
 }
 
-/// All rows of the file, in its order. `run` is the run whose requests most of them answer.
+/// All rows of the file, which must be by rising key. Most of them answer requests of `run`.
 ///
 /// # Errors
 /// The file cannot be read, or a record is not a row; with the line on which it begins.
@@ -77,6 +77,7 @@ pub fn read(path: &Path, run: &str) -> Result<Rows, BundleError> {
     let mut lines = BufReader::with_capacity(1 << 18, file);
     let mut rows = Rows::new(run);
     let (mut record, mut line) = (String::new(), 1);
+    let mut last = None;
     loop {
         record.clear();
         let began = line;
@@ -91,7 +92,12 @@ pub fn read(path: &Path, run: &str) -> Result<Rows, BundleError> {
             }
             1 => {}
             _ if record.is_empty() => return Ok(rows),
-            _ => add(&mut rows, &record).map_err(wrong)?,
+            _ => {
+                let row = add(&mut rows, &record).map_err(wrong)?;
+                if let Some(before) = last.replace(row).filter(|before| *before >= row) {
+                    return Err(wrong(format!("row {row} follows row {before}")));
+                }
+            }
         }
     }
 }
@@ -120,7 +126,8 @@ fn next_record(lines: &mut impl BufRead, record: &mut String) -> io::Result<u64>
     }
 }
 
-fn add(rows: &mut Rows, record: &str) -> Result<(), String> {
+/// Adds the row of a record and tells its key.
+fn add(rows: &mut Rows, record: &str) -> Result<i64, String> {
     let mut fields = [const { Cow::Borrowed("") }; 5];
     let count = split(record, &mut fields)?;
     if count != fields.len() {
@@ -131,14 +138,15 @@ fn add(rows: &mut Rows, record: &str) -> Result<(), String> {
         text.parse::<i64>().map_err(|_| format!("`{shown}` in `{name}` is not a whole number"))
     };
     let [row, user, coupon, request, created] = &fields;
+    let row = number("user_coupon_id", row)?;
     rows.push(&RowEntry {
-        row: number("user_coupon_id", row)?,
+        row,
         user: number("user_id", user)?,
         coupon: number("coupon_id", coupon)?,
         request,
         created_us: number("created_us", created)?,
     });
-    Ok(())
+    Ok(row)
 }
 
 /// Puts the fields of a record into `fields`, as many as fit, and tells how many there are.

@@ -58,7 +58,8 @@ fn plan_text(scenario: &Scenario) -> String {
     for plan in &scenario.strategies {
         let expect =
             if plan.expect == Expect::Fail { "must lose (control)" } else { "must balance" };
-        lines.push(format!("strategy   {} + {}: {expect}", plan.lock, plan.write.name()));
+        let order = if plan.fifo { ", in order of arrival" } else { "" };
+        lines.push(format!("strategy   {} + {}: {expect}{order}", plan.lock, plan.write.name()));
     }
     let runs = u32::try_from(scenario.strategies.len()).unwrap_or(u32::MAX);
     lines.push(format!(

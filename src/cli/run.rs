@@ -167,6 +167,7 @@ impl Session<'_> {
             strategy: Some(plan.lock.name().to_owned()),
             write: Some(plan.write.name().to_owned()),
             expect: plan.expect,
+            fifo: plan.fifo,
             one_per_user: scenario.one_per_user,
             settings,
             ..audit::facts_of(&scenario.name, run, coupon, "its own server".to_owned())

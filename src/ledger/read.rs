@@ -4,6 +4,7 @@
 //! every other one and has the last word on what is wrong with it. Writing is `file.rs`.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::attempts::{Attempts, Entry};
@@ -23,7 +24,7 @@ pub struct Loaded {
 }
 
 /// Reads a whole ledger. One that was cut short in its last line (or in its header) is read up to
-/// there.
+/// there. Lines of one VU must be in their order: by iteration, and by time.
 ///
 /// # Errors
 /// [`LedgerError`], but for [`LedgerError::Torn`].
@@ -38,15 +39,43 @@ pub fn load(path: &Path) -> Result<Loaded, LedgerError> {
         Err(error) => return Err(error),
     };
     let (mut attempts, began_unix_us) = (Attempts::new(&reader.run), reader.began_unix_us);
+    let mut lives = Lives::default();
     let whole = loop {
         match reader.next_entry() {
-            Ok(Some(entry)) => attempts.push(entry),
+            Ok(Some(entry)) => {
+                lives.follow(&entry).map_err(|what| {
+                    let line = u64::try_from(attempts.len()).map_or(u64::MAX, |lines| lines + 2);
+                    LedgerError::Line { line, what }
+                })?;
+                attempts.push(entry);
+            }
             Ok(None) => break true,
             Err(LedgerError::Torn { .. }) => break false,
             Err(error) => return Err(error),
         }
     };
     Ok(Loaded { attempts, began_unix_us, whole })
+}
+
+/// Where each VU stands: its attempts follow each other, and so do their lines.
+#[derive(Default)]
+struct Lives(HashMap<u32, (u32, u64)>);
+
+impl Lives {
+    /// Refuses what no VU of ours can have done: an attempt twice or out of its turn, or a clock
+    /// that jumped back.
+    fn follow(&mut self, entry: &Entry<'_>) -> Result<(), String> {
+        let Entry { vu, iteration, start_us, end_us, .. } = *entry;
+        let Some((last, ended)) = self.0.insert(vu, (iteration, end_us)) else { return Ok(()) };
+        if iteration <= last {
+            return Err(format!("iteration {iteration} of VU {vu} follows its iteration {last}"));
+        }
+        if start_us < ended {
+            let before = format!("before its last one ended at {ended} µs");
+            return Err(format!("VU {vu} asks at {start_us} µs, {before}"));
+        }
+        Ok(())
+    }
 }
 
 /// Streams the attempts of a ledger file, in file order.

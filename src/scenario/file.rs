@@ -135,6 +135,8 @@ struct StrategyText {
     write: WriteMode,
     #[serde(default)]
     expect: Expect,
+    #[serde(default)]
+    fifo: bool,
 }
 
 /// A duration in the file.
@@ -167,7 +169,7 @@ pub fn parse(text: &str) -> Result<Scenario, ScenarioError> {
 
 impl StrategyText {
     fn plan(&self) -> StrategyPlan {
-        StrategyPlan { lock: self.lock, write: self.write, expect: self.expect }
+        StrategyPlan { lock: self.lock, write: self.write, expect: self.expect, fifo: self.fifo }
     }
 }
 

@@ -56,6 +56,8 @@ pub struct StrategyPlan {
     pub write: WriteMode,
     /// The verdict that this run must have for the whole to succeed.
     pub expect: Expect,
+    /// Whether it promises to serve in order of arrival: an overtake is a violation then.
+    pub fifo: bool,
 }
 
 /// The verdict a strategy is expected to have.
@@ -242,6 +244,7 @@ impl Scenario {
             .map(|plan| {
                 serde_json::json!({
                     "lock": plan.lock, "write": plan.write, "expect": plan.expect,
+                    "fifo": plan.fifo,
                 })
             })
             .collect();

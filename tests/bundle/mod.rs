@@ -231,6 +231,8 @@ fn damaged_rows_are_told_with_file_and_line() {
         (begun("1,2,3,\"a,4\n"), "rows.csv:2: a quote is never closed"),
         (begun("1,2,3,\"a\"b,4\n"), "rows.csv:2: text after a closing quote"),
         (begun("99999999999999999999,2,3,a,4\n"), "rows.csv:2: `99999999999999999999` in `user_"),
+        (begun("7,2,3,a,4\n5,6,7,b,8\n"), "rows.csv:3: row 5 follows row 7"),
+        (begun("7,2,3,a,4\n7,6,7,b,8\n"), "rows.csv:3: row 7 follows row 7"),
         (begun("1,2,3,a, 4\n"), "rows.csv:2: ` 4` in `created_us` is not a whole number"),
     ] {
         fs::write(bundle.file(bundle::ROWS), text).unwrap();
