@@ -32,62 +32,38 @@ pub struct Attempts {
 }
 
 /// One attempt, its request's text borrowed: how it goes into [`Attempts`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry<'a> {
-    /// See [`Attempt::vu`].
-    pub vu: u32,
-    /// See [`Attempt::iteration`].
-    pub iteration: u32,
-    /// See [`Attempt::request`].
-    pub request: &'a str,
-    /// See [`Attempt::user`].
-    pub user: i64,
-    /// See [`Attempt::scheduled_us`].
-    pub scheduled_us: u64,
-    /// See [`Attempt::start_us`].
-    pub start_us: u64,
-    /// See [`Attempt::end_us`].
-    pub end_us: u64,
-    /// See [`Attempt::outcome`].
-    pub outcome: Outcome,
-    /// See [`Attempt::status`].
-    pub status: u16,
-    /// See [`Attempt::facts`].
-    pub facts: Facts,
+pub type Entry<'a> = Attempt<&'a str>;
+
+impl<S> Attempt<S> {
+    /// The same with another holder of the request's text.
+    fn named<T>(&self, request: T) -> Attempt<T> {
+        let Self { vu, iteration, user, scheduled_us, start_us, end_us, .. } = *self;
+        let Self { outcome, status, facts, .. } = *self;
+        Attempt {
+            vu,
+            iteration,
+            request,
+            user,
+            scheduled_us,
+            start_us,
+            end_us,
+            outcome,
+            status,
+            facts,
+        }
+    }
 }
 
 impl<'a> From<&'a Attempt> for Entry<'a> {
     fn from(attempt: &'a Attempt) -> Self {
-        Self {
-            vu: attempt.vu,
-            iteration: attempt.iteration,
-            request: &attempt.request,
-            user: attempt.user,
-            scheduled_us: attempt.scheduled_us,
-            start_us: attempt.start_us,
-            end_us: attempt.end_us,
-            outcome: attempt.outcome,
-            status: attempt.status,
-            facts: attempt.facts,
-        }
+        attempt.named(&attempt.request)
     }
 }
 
 impl Entry<'_> {
     /// The same with a text of its own.
     pub fn to_attempt(self) -> Attempt {
-        Attempt {
-            vu: self.vu,
-            iteration: self.iteration,
-            request: self.request.to_owned(),
-            user: self.user,
-            scheduled_us: self.scheduled_us,
-            start_us: self.start_us,
-            end_us: self.end_us,
-            outcome: self.outcome,
-            status: self.status,
-            facts: self.facts,
-        }
+        self.named(self.request.to_owned())
     }
 }
 

@@ -23,14 +23,16 @@ pub use lines::EvidenceError;
 /// One try of one VU, from its first byte to the end of the reply (or to giving up).
 ///
 /// All times are microseconds since the run's start on one monotonic clock.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
+///
+/// `S` holds the request's text: its own, or one that is borrowed ([`attempts::Entry`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt<S = String> {
     /// Which VU, from 0.
     pub vu: u32,
     /// Which pass of that VU, from 0.
     pub iteration: u32,
     /// Unique request id, sent as `X-Request-Id` and stored in the row.
-    pub request: String,
+    pub request: S,
     /// The user in whose name it asked; 0 where unknown.
     pub user: i64,
     /// When it was meant to start (equal to `start_us` in a closed load).

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use super::checks::{NEEDS_ARRIVALS, Outcome};
 use super::order::{Fate, Line, Pair, Passing, Place, order};
 use super::sheet::Sheet;
-use super::words::{grouped, many};
+use super::words::{grouped, many, size};
 use super::{Ruling, Witness};
 use crate::ledger::attempts::Attempts;
 use crate::ledger::locks::{LockLog, LockedClaim};
+use crate::ledger::{Outcome as Told, Refusal};
 
 /// V22: granted past somebody who was already waiting. Exact, by the server's own numbers.
 pub(super) fn fifo(sheet: &Sheet<'_>) -> Outcome {
@@ -17,16 +18,47 @@ pub(super) fn fifo(sheet: &Sheet<'_>) -> Outcome {
         (None, Some(attempts)) => by_replies(attempts),
         (None, None) => None,
     };
-    let Some(counted) = counted else {
+    let Some(mut counted) = counted else {
         let unknown = "in which order requests arrived and were granted is not known";
         return Outcome::aside(NEEDS_ARRIVALS, unknown);
     };
+    if let Some((first, without)) = misallocated(sheet).filter(|(_, without)| *without > 0) {
+        let (first, without) = (grouped(first), grouped(without));
+        let _ = write!(counted.because, "; of the first {first} to arrive {without} got none");
+    }
     if sheet.books.declared.fifo {
         return counted;
     }
     // Nobody promised an order: worth a look, not a fault.
     let ruling = if counted.ruling == Ruling::Fail { Ruling::Warn } else { counted.ruling };
     Outcome { ruling, decides: false, ..counted }
+}
+
+/// First-come misallocation: of as many claims as there were units, the first to arrive by the
+/// server's numbers, how many were sent away. `None` where arrivals are not known.
+fn misallocated(sheet: &Sheet<'_>) -> Option<(i128, i128)> {
+    let units = usize::try_from(sheet.initial?).ok()?;
+    // Arrival and fate in one number: there may be ten million of them.
+    let numbered = sheet.books.attempts.iter().flat_map(Attempts::iter).filter_map(|told| {
+        let got = match told.outcome() {
+            Told::Acknowledged => 1,
+            Told::Refused(
+                Refusal::SoldOut
+                | Refusal::LockTimeout
+                | Refusal::Deadlock
+                | Refusal::LockWait
+                | Refusal::Conflict
+                | Refusal::Busy,
+            ) => 0,
+            Told::Refused(_) | Told::Unknown(_) => return None,
+        };
+        told.arrival()?.checked_mul(2)?.checked_add(got)
+    });
+    let mut numbered: Vec<u64> = numbered.collect();
+    numbered.sort_unstable();
+    numbered.truncate(units);
+    let without = numbered.iter().filter(|number| number.is_multiple_of(2)).count();
+    (!numbered.is_empty()).then(|| (size(numbered.len()), size(without)))
 }
 
 /// By arrival and grant numbers alone: who was denied is not among them.
@@ -70,6 +102,12 @@ fn by_log(log: &LockLog) -> Option<Outcome> {
             "; {} gave up or went empty-handed while later ones got in",
             grouped(denied.overtaken)
         );
+    }
+    let releases: Vec<u64> = log.claims.iter().filter_map(LockedClaim::release_sent_us).collect();
+    let gaps = line.hand_overs(&releases, 1);
+    if let Some((median, p99)) = gaps.median.zip(gaps.p99) {
+        let (median, p99) = (grouped(median), grouped(p99));
+        let _ = write!(because, "; hand-over gap {median} µs, p99 {p99} µs");
     }
     if let Some(tau) = line.kendall().tau_b {
         let _ = write!(because, "; Kendall's tau {tau:.3}");

@@ -155,13 +155,12 @@ fn primary(flaw: Flaw) -> (&'static str, Ruling) {
         Flaw::EarlyMarker => "V11",
         Flaw::OwnerlessUnlock => "V18",
         Flaw::UncheckedToken => "V20",
-        Flaw::CachedStock => "V16",
+        Flaw::CachedStock | Flaw::CancellingErrors => "V16",
         Flaw::LaggingList => "V16b",
         Flaw::StockShards => "V13",
         Flaw::WrongNumber => "V15",
         Flaw::NewestFirst => return ("V22", Ruling::Warn),
         Flaw::WrongRow => "V24",
-        Flaw::CancellingErrors => "V16",
     };
     (id, Ruling::Fail)
 }

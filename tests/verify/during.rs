@@ -271,6 +271,16 @@ fn granted_out_of_turn() {
     assert_eq!((ruling(&verdict, "V22"), verdict.verdict), (Ruling::Warn, Ruling::Pass));
     books.more.declared.fifo = true;
     because(&fails(&books, &["V22"]), "V22", "`r-2-0` was let in before `r-1-0`");
+    let because = |books: &Books| audit(books).finding("V22").expect("V22").because.clone();
+    assert!(because(&books).contains("hand-over gap"), "{}", because(&books));
+    // First come: number 1 to arrive was sent away while the second got the only unit.
+    let mut misallocated = sound(1, 1, 1);
+    for (attempt, (arrival, grant)) in attempts(&mut misallocated).iter_mut().zip([(2, 1), (1, 2)])
+    {
+        (attempt.facts.arrival, attempt.facts.grant) = (Some(arrival), Some(grant));
+    }
+    let text = because(&misallocated);
+    assert!(text.contains("of the first 1 to arrive 1 got none"), "{text}");
     // From replies alone.
     books.more.locks = None;
     let told = [(1, 2), (2, 1)];
