@@ -137,9 +137,11 @@ pub(super) fn numbers(sheet: &Sheet<'_>) -> Outcome {
         // A quantity out of range has no number; 0 is not one.
         Some((initial + 1).saturating_sub(quantity))
     };
-    let mut seen: Vec<u64> = told.iter().filter_map(|told| number(*told)).collect();
+    let mut seen: Vec<(u64, u32)> =
+        (0..).zip(&told).filter_map(|(index, told)| Some((number(*told)?, index))).collect();
     seen.sort_unstable();
-    let repeats = seen.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    let repeated = || seen.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+    let repeats = repeated().count();
     let strange = told.len() - seen.len();
 
     // A gap accuses only where every taker of a number is known.
@@ -158,10 +160,16 @@ pub(super) fn numbers(sheet: &Sheet<'_>) -> Outcome {
     });
     let range = Numbers { first: 1, last: initial, dense };
     let contradiction = numbered::check(&range, ops).err();
-    let shown = contradiction.iter().map(|found| number_witness(found, &takers, initial));
+    let twice = repeated().map(|pair| Contradiction::Duplicate {
+        value: pair[0].0,
+        first: pair[0].1 as usize,
+        second: pair[1].1 as usize,
+    });
     let other = contradiction
         .as_ref()
         .is_some_and(|found| !matches!(found, Contradiction::Duplicate { .. }));
+    let shown = contradiction.into_iter().filter(|_| other).chain(twice).take(sheet.room);
+    let shown = shown.map(|found| number_witness(&found, &takers, initial));
     let wrong = size(repeats) + size(strange) + i128::from(other);
     let because = match wrong {
         0 => format!("{} in order, none twice", many(size(told.len()), "number")),

@@ -126,7 +126,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         failed: &["V16"],
-        held: &[],
+        held: &["V01"],
         cause: "reads come from a cache or a replica that lags",
         remedy: "read the stock where it is written, or declare how old an answer may be",
     },

@@ -40,7 +40,8 @@ pub(super) fn remaining(sheet: &Sheet<'_>) -> Outcome {
     let history = History::new(sheet, asked, (reads, by_group));
     let dispenser = Dispenser { stock, per_user: history.per_user, owners: &history.owners };
     let contradiction = dispenser::check(&dispenser, history.ops()).err();
-    let stale = history.stale(stock);
+    let shown = history.stale(stock);
+    let stale = size(shown.len());
     let wrong = stale.max(i128::from(contradiction.is_some()));
     let because = match wrong {
         0 => format!(
@@ -53,8 +54,9 @@ pub(super) fn remaining(sheet: &Sheet<'_>) -> Outcome {
             many(size(history.reads.len()), "read")
         ),
     };
-    let shown = contradiction.map(|found| history.witness(&found));
-    Outcome::counted(wrong, because).shown_by(shown.into_iter().collect())
+    let first = contradiction.map(|found| history.witness(&found));
+    let shown = first.into_iter().chain(shown.iter().map(|&stale| history.stale_witness(stale)));
+    Outcome::counted(wrong, because).shown_by(shown.take(sheet.room).collect())
 }
 
 /// Probes that read a quantity of at least 0; a negative one is V04's.
@@ -66,6 +68,17 @@ fn reads<'a>(sheet: &Sheet<'a>) -> Vec<(&'a Probe, u64)> {
         Saw::Own(_) | Saw::Failed { .. } => None,
     };
     sheet.books.probes.iter().flat_map(|probes| &probes.probes).filter_map(quantity).collect()
+}
+
+/// A read that shows more left than issues surely over allow.
+#[derive(Clone, Copy)]
+struct Stale {
+    /// Which read.
+    read: usize,
+    /// How many issued it claims.
+    claimed: i128,
+    /// How many were, at least.
+    over: i128,
 }
 
 /// What the monitor is told, and how its answer is found again.
@@ -155,7 +168,7 @@ impl<'s, 'a> History<'s, 'a> {
     }
 
     /// Reads that show more left than issues surely over allow: a bound that each breaks by itself.
-    fn stale(&self, stock: u64) -> i128 {
+    fn stale(&self, stock: u64) -> Vec<Stale> {
         let mut ends: Vec<u64> = self
             .asked
             .attempts
@@ -165,11 +178,27 @@ impl<'s, 'a> History<'s, 'a> {
             .map(|op| op.end)
             .collect();
         ends.sort_unstable();
-        let over = |probe: &Probe| ends.partition_point(|end| *end < probe.start_us);
-        let stale = |(probe, remaining): &&(&Probe, u64)| {
-            size(over(probe)) > i128::from(stock) - i128::from(*remaining)
+        let stale = |(read, (probe, remaining)): (usize, &(&Probe, u64))| {
+            let over = size(ends.partition_point(|end| *end < probe.start_us));
+            let claimed = i128::from(stock) - i128::from(*remaining);
+            (over > claimed).then_some(Stale { read, claimed, over })
         };
-        size(self.reads.iter().filter(stale).count())
+        self.reads.iter().enumerate().filter_map(stale).collect()
+    }
+
+    fn stale_witness(&self, Stale { read, claimed, over }: Stale) -> Witness {
+        let (probe, _) = self.reads[read];
+        Witness {
+            text: format!(
+                "read #{} at {} claimed {} issued, when {} begun and acknowledged before",
+                read + 1,
+                moment(probe.start_us),
+                grouped(claimed),
+                many(over, "issue")
+            ),
+            times_us: vec![probe.start_us, probe.end_us],
+            ..Witness::default()
+        }
     }
 
     /// The sentence that the contradiction makes, with what it names.
@@ -202,7 +231,7 @@ impl<'s, 'a> History<'s, 'a> {
             Contradiction::NotVisible { after, read, issued } => (
                 after.iter().map(|claim| claim.op).chain([read.op]).collect(),
                 format!(
-                    "{}{} claimed {} issued, when {} begun and acknowledged in between",
+                    "{}{} claimed {} issued, when {} begun and acknowledged {}",
                     after.as_ref().map_or(String::new(), |claim| format!(
                         "{} claimed {} issued; ",
                         at(claim),
@@ -210,7 +239,8 @@ impl<'s, 'a> History<'s, 'a> {
                     )),
                     at(read),
                     grouped(read.issued),
-                    many(*issued, "issue")
+                    many(*issued, "issue"),
+                    if after.is_some() { "in between" } else { "before" }
                 ),
             ),
             Contradiction::Oversold { after, issued } => (

@@ -115,8 +115,11 @@ fn every_flaw_comes_out() {
 
 #[track_caller]
 fn comes_out(flaw: Flaw) {
-    let run = flawed_run(flaw, Crowd::of(flaw));
-    assert!(run.manifested > 0, "{flaw} never came out");
+    // Flaws of timing need somebody inside at the wrong moment: on a busy machine now and then
+    // nobody is.
+    let mut runs = (0..5).map(|_| flawed_run(flaw, Crowd::of(flaw)));
+    let run = runs.find(|run| run.manifested > 0);
+    let run = run.unwrap_or_else(|| panic!("{flaw} never came out"));
     let log = locks::read(&run.bundle.join("locks.ndjson"));
     let log = log.unwrap_or_else(|error| panic!("{flaw}: {error}"));
     let seen = probes::read(&run.bundle.join("probes.ndjson")).unwrap();

@@ -199,13 +199,23 @@ async fn lapsed_leases() {
         (Flaw::ShortLease, Strategy::Spin, None),
         (Flaw::UncheckedToken, Strategy::Spin, None),
     ] {
-        let broken = Broken::open(flaw, Setup { strategy, redis, ..PLENTY }).await;
-        let told = broken.crowd(10, 4).await;
-        let books = broken.books().await;
-        assert_eq!(acknowledged(&told).count(), books.rows.len(), "{flaw}");
-        let lost = broken.lost(&books);
-        assert!(broken.count() > 0 && lost > 0, "{flaw} {strategy}: {lost}");
-        assert_eq!(told[0].order.is_some(), flaw.strategy(strategy) == Strategy::Fair, "{flaw}");
+        // Who is inside when a paused holder returns is a matter of timing: on a busy machine now
+        // and then nobody.
+        let mut came_out = false;
+        for _ in 0..10 {
+            let setup = Setup { strategy, redis: redis.clone(), ..PLENTY };
+            let broken = Broken::open(flaw, setup).await;
+            let told = broken.crowd(10, 4).await;
+            let books = broken.books().await;
+            assert_eq!(acknowledged(&told).count(), books.rows.len(), "{flaw}");
+            let fair = flaw.strategy(strategy) == Strategy::Fair;
+            assert_eq!(told[0].order.is_some(), fair, "{flaw}");
+            came_out = broken.count() > 0 && broken.lost(&books) > 0;
+            if came_out {
+                break;
+            }
+        }
+        assert!(came_out, "{flaw} {strategy}");
     }
 }
 

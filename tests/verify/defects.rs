@@ -34,7 +34,10 @@ fn lost_decrements_flip_conservation_and_lost_updates() {
     books.after.as_mut().expect("sound").remaining += 3;
     assert_flips(&books, "V01", 3);
     assert_flips(&books, "V02", 3);
-    assert_eq!(audit(&books).counts.lost_updates, Some(3));
+    let verdict = audit(&books);
+    assert_eq!(verdict.counts.lost_updates, Some(3));
+    let [cause] = verdict.causes.as_slice() else { panic!("{:?}", verdict.causes) };
+    assert!(cause.cause.starts_with("lost updates"), "{cause:?}");
 }
 
 /// D11: a decrement was committed, its row was not.

@@ -114,6 +114,10 @@ fn reads_that_no_order_explains() {
     let verdict = fails(&stale, &["V16"]);
     because(&verdict, "V16", "claimed 7 issued");
     assert!(verdict.causes.iter().any(|cause| cause.cause.contains("cache")), "{verdict:?}");
+    look(&mut stale, 220, Saw::Remaining { quantity: 12 });
+    let all = cplock::verify::violations(&stale.of_run("r"));
+    let reads = all.iter().filter(|one| one.witness.text.contains("acknowledged before"));
+    assert!(reads.count() >= 2, "each stale read is listed: {all:?}");
     let mut early = books.clone();
     look(&mut early, 12, Saw::Remaining { quantity: 18 });
     because(&fails(&early, &["V16"]), "V16", "when only 1 request had been sent");
