@@ -8,7 +8,7 @@
 //! | [`coupon`] | what is issued: ids, the SQL store, write modes, the issuance flow | lock |
 //! | [`scenario`] | what a test is: stock, server settings, strategies, stages, users | lock, coupon (names only) |
 //! | [`server`] | how it is asked: HTTP API, tokens, arrival order, worker cap, drain | lock, coupon, ledger |
-//! | [`ledger`] | what clients were told: attempts, outcomes, latency histograms | – |
+//! | [`ledger`] | the evidence of a run: attempts, outcomes, latencies, probes, the server's lock log | – |
 //! | [`load`] | who asks: virtual users, connections, progress | scenario, ledger |
 //! | [`verify`] | do the books balance: pure checks, no I/O, no clock, no async | coupon (types), ledger |
 //! | [`bundle`] | what one run leaves on disk, and reading it back | scenario, coupon, ledger, verify |

@@ -291,7 +291,7 @@ impl Bundle {
             let what = format!("it is of run `{other}`, and run.json of `{}`", facts.run);
             return Err(BundleError::content(&self.file(LEDGER), 1, what));
         }
-        let rows = self.file(ROWS).is_file().then(|| rows::read(&self.file(ROWS), &facts.run));
+        let rows = self.existing(ROWS).map(|path| rows::read(&path, &facts.run));
         let evidence = |path: PathBuf| {
             move |error: EvidenceError| match error {
                 EvidenceError::Line { line, what } => BundleError::content(&path, line, what),
@@ -307,11 +307,11 @@ impl Bundle {
             attempts: ledger.map(|ledger| ledger.attempts),
             ledger_complete: whole && facts.measured.is_some(),
             probes: self
-                .part_of(PROBES)
+                .existing(PROBES)
                 .map(|path| probes::read(&path).map_err(evidence(path)))
                 .transpose()?,
             locks: self
-                .part_of(LOCKS)
+                .existing(LOCKS)
                 .map(|path| locks::read(&path).map_err(evidence(path)))
                 .transpose()?,
             counter: self.document(COUNTER)?,
@@ -324,13 +324,13 @@ impl Bundle {
     }
 
     /// A file, if it is there.
-    fn part_of(&self, name: &str) -> Option<PathBuf> {
+    fn existing(&self, name: &str) -> Option<PathBuf> {
         Some(self.file(name)).filter(|path| path.is_file())
     }
 
     /// A document, if it is there.
     fn document<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, BundleError> {
-        self.part_of(name).map(|_| self.read_json(name)).transpose()
+        self.existing(name).map(|_| self.read_json(name)).transpose()
     }
 
     /// The ledger, if there is one.

@@ -136,6 +136,20 @@ impl Refusal {
         Self::Unsent,
     ];
 
+    /// Whether the claim itself was in good order, so that with more stock, or on another day, it
+    /// would have been served.
+    pub fn in_good_order(self) -> bool {
+        match self {
+            Self::SoldOut
+            | Self::LockTimeout
+            | Self::Deadlock
+            | Self::LockWait
+            | Self::Conflict
+            | Self::Busy => true,
+            Self::Duplicate | Self::Unauthorized | Self::Invalid | Self::Unsent => false,
+        }
+    }
+
     /// The word in files and tables.
     pub fn name(self) -> &'static str {
         match self {

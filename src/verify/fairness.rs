@@ -7,9 +7,9 @@ use super::order::{Fate, Line, Pair, Passing, Place, order};
 use super::sheet::Sheet;
 use super::words::{grouped, many, size};
 use super::{Ruling, Witness};
+use crate::ledger::Outcome as Told;
 use crate::ledger::attempts::Attempts;
 use crate::ledger::locks::{LockLog, LockedClaim};
-use crate::ledger::{Outcome as Told, Refusal};
 
 /// V22: granted past somebody who was already waiting. Exact, by the server's own numbers.
 pub(super) fn fifo(sheet: &Sheet<'_>) -> Outcome {
@@ -42,14 +42,7 @@ fn misallocated(sheet: &Sheet<'_>) -> Option<(i128, i128)> {
     let numbered = sheet.books.attempts.iter().flat_map(Attempts::iter).filter_map(|told| {
         let got = match told.outcome() {
             Told::Acknowledged => 1,
-            Told::Refused(
-                Refusal::SoldOut
-                | Refusal::LockTimeout
-                | Refusal::Deadlock
-                | Refusal::LockWait
-                | Refusal::Conflict
-                | Refusal::Busy,
-            ) => 0,
+            Told::Refused(why) if why.in_good_order() => 0,
             Told::Refused(_) | Told::Unknown(_) => return None,
         };
         told.arrival()?.checked_mul(2)?.checked_add(got)

@@ -1,6 +1,7 @@
 //! What clients were told against what is there: missing, unexpected, refused but present,
 //! unknowns, and promises made twice.
 
+use super::answers::both;
 use super::checks::{NEEDS_LEDGER, NEEDS_ROWS, NEEDS_WHOLE_LEDGER, Outcome};
 use super::sheet::{self, AllAsked, Asked, Sheet};
 use super::words::{grouped, many, size};
@@ -256,15 +257,7 @@ fn witness(first: AttemptRef<'_>, again: AttemptRef<'_>, what: Twice) -> Witness
         Twice::Request => format!("request `{}` was promised two rows", again.request()),
         Twice::User => format!("user {} was promised a second unit", again.user()),
     };
-    let mut times_us = vec![first.start_us(), first.end_us(), again.start_us(), again.end_us()];
-    times_us.sort_unstable();
-    Witness {
-        text,
-        requests: vec![first.request().to_string(), again.request().to_string()],
-        rows: [first.row(), again.row()].into_iter().flatten().collect(),
-        users: vec![first.user(), again.user()],
-        times_us,
-    }
+    Witness { text, ..both(first, again) }
 }
 
 /// Rows of a group beyond what its attempts can explain.

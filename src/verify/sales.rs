@@ -1,5 +1,6 @@
 //! Who was sent away: sold-out replies while units were left, and units that nobody got.
 
+use super::answers::one;
 use super::checks::{NEEDS_INITIAL, NEEDS_LEDGER, NEEDS_ROWS, Outcome};
 use super::promises::excess;
 use super::sheet::{AllAsked, Sheet};
@@ -126,30 +127,16 @@ fn too_early<'a>(
 }
 
 fn witness(reply: AttemptRef<'_>, units: i128) -> Witness {
-    Witness {
-        text: format!("request `{}` was told sold out while {} left", reply.request(), left(units)),
-        requests: vec![reply.request().to_string()],
-        rows: Vec::new(),
-        users: vec![reply.user()],
-        times_us: vec![reply.start_us(), reply.end_us()],
-    }
+    let text =
+        format!("request `{}` was told sold out while {} left", reply.request(), left(units));
+    Witness { rows: Vec::new(), ..one(reply, text) }
 }
 
 /// How many units were asked for in good order: users where each may hold one, else requests.
 fn demand(asked: &AllAsked<'_>, one_per_user: bool) -> i128 {
     let eligible = |attempt: &AttemptRef<'_>| match attempt.outcome() {
         Told::Acknowledged | Told::Unknown(_) => true,
-        Told::Refused(why) => match why {
-            Refusal::SoldOut
-            | Refusal::LockTimeout
-            | Refusal::Deadlock
-            | Refusal::LockWait
-            | Refusal::Conflict
-            | Refusal::Busy => true,
-            Refusal::Duplicate | Refusal::Unauthorized | Refusal::Invalid | Refusal::Unsent => {
-                false
-            }
-        },
+        Told::Refused(why) => why.in_good_order(),
     };
     let eligible = asked.attempts.iter().filter(eligible);
     match (one_per_user, asked.by) {
